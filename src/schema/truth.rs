@@ -1,0 +1,27 @@
+//! `truth_*` (off by default): what really happened, and the label of every injected fault.
+
+use super::field::{Field, Kind::*};
+
+pub(super) const CROSSING: &[Field] = &[
+    Field::added("deviceId", Text, "device_id", "the vehicle's device"),
+    Field::added("roadId", Text, "road_id", "the road"),
+    Field::added("trip", Long, "trip", "the vehicle's trip number since the city's start"),
+    Field::added("tIn", Time, "t_in", "when it entered the road"),
+    Field::added("tOut", Time, "t_out", "when it left the road"),
+];
+
+pub(super) const EVENT: &[Field] = &[
+    Field::added("id", Text, "id", "the event"),
+    Field::added("stream", Text, "stream", "the stream that it belongs to"),
+    Field::added("trueTime", Time, "true_time", "when it was measured, by the true clock"),
+    Field::added("sentAt", Time, "sent_at", "when the device sent it"),
+    Field::added("trueLocation", Point, "location", "where it really was").unit("deg"),
+];
+
+pub(super) const FAULT: &[Field] = &[
+    Field::added("id", Text, "id", "the event"),
+    Field::added("stream", Text, "stream", "the stream that it belongs to"),
+    Field::added("kind", Text, "kind", "late, duplicate, drop, bad_json, wrong_type, missing_field or out_of_range"),
+    Field::added("sentAt", Time, "sent_at", "when the faulty event was sent, or would have been"),
+    Field::added("clean", Text, "clean", "the payload as it would have been without the fault, as JSON text"),
+];
