@@ -15,6 +15,5 @@ pub(super) const FIELDS: &[Field] = &[
     Field::added("severity", Int, "severity", "1 slight to 3 severe"),
     Field::added("roadId", Text, "road_id", "the road that it is on"),
     Field::added("lanesBlocked", Int, "lanes_blocked", "lanes blocked from now on"),
-    Field::added("responderId", Text, "responder_id", "the vehicle that was sent")
-        .null_when("none is dispatched yet"),
+    Field::added("responderId", Text, "responder_id", "the vehicle that was sent").null_when("none is dispatched yet"),
 ];

@@ -73,7 +73,12 @@ impl EventId {
         let tail = (((value >> 64) & 0xfff) << 62) | (value & 0x3fff_ffff_ffff_ffff);
         let stream = *Stream::ALL.get((tail >> 70) as usize)?;
         let city = CityId((value >> 80) as u64);
-        Some(Self { city, stream, entity: ((tail >> 40) & 0x3fff_ffff) as u32, counter: (tail & 0xff_ffff_ffff) as u64 })
+        Some(Self {
+            city,
+            stream,
+            entity: ((tail >> 40) & 0x3fff_ffff) as u32,
+            counter: (tail & 0xff_ffff_ffff) as u64,
+        })
     }
 }
 
@@ -83,7 +88,12 @@ mod tests {
 
     #[test]
     fn an_id_is_a_uuid_of_version_8_and_reads_back() {
-        let id = EventId { city: CityId(0x0123_4567_89ab), stream: Stream::Emergency, entity: 0x2abc_def1, counter: 0xfe_dcba_9876 };
+        let id = EventId {
+            city: CityId(0x0123_4567_89ab),
+            stream: Stream::Emergency,
+            entity: 0x2abc_def1,
+            counter: 0xfe_dcba_9876,
+        };
         let text = id.to_text();
         assert_eq!(text.len(), 36);
         assert!(text.starts_with("01234567-89ab-8"), "{text}");

@@ -55,8 +55,7 @@ pub enum Stream {
 
 impl Stream {
     /// The five streams of the original workflow, in its order.
-    pub const EVENTS: [Stream; 5] =
-        [Stream::Vehicle, Stream::Gps, Stream::Traffic, Stream::Weather, Stream::Emergency];
+    pub const EVENTS: [Stream; 5] = [Stream::Vehicle, Stream::Gps, Stream::Traffic, Stream::Weather, Stream::Emergency];
 
     /// The truth streams, off by default.
     pub const TRUTH: [Stream; 3] = [Stream::TruthCrossing, Stream::TruthEvent, Stream::TruthFault];
