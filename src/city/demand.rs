@@ -70,7 +70,7 @@ pub fn plan(rng: Rng, network: &Network, v: u32, vehicle: &Vehicle, day: i64) ->
             let leaves = if weekend {
                 at(10.5 + 2.5 * f64::from(k), 1.8, 5 + k as u64)
             } else {
-                midnight + ((6.5 + 4.2 * f64::from(k) + 4.0 * to_unit(bits(5 + k as u64))) * HOUR as f64) as i64
+                midnight + ((8.0 + 4.0 * f64::from(k) + 4.0 * to_unit(bits(5 + k as u64))) * HOUR as f64) as i64
             };
             errand(&mut plan, rng, network, v, vehicle, leaves, day, 32 + 16 * k as u64);
         }

@@ -19,7 +19,7 @@ const SNOW_RISK: f64 = 1.84;
 const PEOPLE_PER_VEHICLE: f64 = 1.8;
 /// Calls a year per 1,000 inhabitants `[assumed]`.
 const CALLS: [(IncidentKind, f64); 3] =
-    [(IncidentKind::Medical, 90.0), (IncidentKind::Police, 150.0), (IncidentKind::Fire, 4.0)];
+    [(IncidentKind::Medical, 150.0), (IncidentKind::Police, 180.0), (IncidentKind::Fire, 10.0)];
 
 /// An incident that is not over.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +155,7 @@ mod tests {
         let rng = Rng::new(7);
         let (days, vehicles) = (400, 2_000);
         let n: usize = (0..days * 24).map(|h| calls(rng, vehicles, h * HOUR).len()).sum();
-        let expected = 0.244 * PEOPLE_PER_VEHICLE * f64::from(vehicles) / 365.2425 * days as f64;
+        let expected = 0.340 * PEOPLE_PER_VEHICLE * f64::from(vehicles) / 365.2425 * days as f64;
         assert!((n as f64 / expected - 1.0).abs() < 0.1, "{n} of {expected}");
     }
 

@@ -101,9 +101,9 @@ pub struct Network {
 }
 
 /// Distance between two grid lines in metres.
-const SPACING: f64 = 500.0;
+const SPACING: f64 = 800.0;
 /// Junctions stand up to this far from the grid in metres.
-const JITTER: f64 = 70.0;
+const JITTER: f64 = 110.0;
 /// Latitude and longitude of the centre: the city of the original workflow, Birmingham.
 const CENTRE: (f64, f64) = (52.4862, -1.8904);
 /// Metres per degree of latitude.
@@ -319,9 +319,9 @@ fn ordinal(n: u16) -> String {
     format!("{n}{suffix}")
 }
 
-/// Lines of the grid each way: 12 for 2,000 vehicles, 39 for 100,000, 78 for 1,000,000.
+/// Lines of the grid each way: 16 for 2,000 vehicles, 43 for 100,000, 76 for 1,000,000.
 fn grid_side(vehicles: u32) -> usize {
-    let scaled = 12.0 * libm::pow(f64::from(vehicles.max(1)) / 2_000.0, 0.3);
+    let scaled = 16.0 * libm::pow(f64::from(vehicles.max(1)) / 2_000.0, 0.25);
     (scaled.round() as usize).clamp(7, 160)
 }
 
@@ -350,8 +350,8 @@ mod tests {
 
     #[test]
     fn size_follows_the_fleet_and_the_seed_moves_it() {
-        assert_eq!(network(2_000).junctions.len(), 144);
-        assert_eq!(network(100_000).junctions.len(), 39 * 39);
+        assert_eq!(network(2_000).junctions.len(), 256);
+        assert_eq!(network(100_000).junctions.len(), 43 * 43);
         let other = Network::procedural(Rng::new(8), 2_000);
         assert_ne!(other.junctions[5], network(2_000).junctions[5]);
     }
@@ -360,7 +360,7 @@ mod tests {
     fn roads_lie_between_their_junctions() {
         let network = network(2_000);
         for (r, road) in network.roads.iter().enumerate() {
-            assert!(road.length > 300.0 && road.length < 700.0);
+            assert!(road.length > 500.0 && road.length < 1_100.0);
             assert!((0.0..360.0).contains(&road.heading));
             let (end, junction) = (network.place_on(r as u32, road.length), network.junctions[road.to as usize]);
             assert!((end.x - junction.x).abs() < 1e-6 && (end.y - junction.y).abs() < 1e-6);

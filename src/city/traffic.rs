@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::City;
-use super::clock::{self, DAY, HOUR, MINUTE};
+use super::clock::{self, HOUR, MINUTE};
 use super::demand;
 use super::fleet::VehicleType;
 use super::incidents::{self, Incident};
@@ -247,8 +247,6 @@ impl Simulation {
         let incident = self.incidents[number as usize];
         match incident.status {
             Status::Reported => self.dispatch(number),
-            // The responder's arrival makes the next step.
-            Status::Dispatched => {}
             Status::OnScene => {
                 self.incidents[number as usize].status = Status::LanesCleared;
                 self.roads[incident.road as usize].blocked -= incident.blocks;
@@ -263,7 +261,8 @@ impl Simulation {
                     self.set_off(v, self.city.fleet.vehicles[v as usize].home);
                 }
             }
-            Status::Resolved => {}
+            // The responder's arrival makes the step after the dispatch; nothing follows the end.
+            Status::Dispatched | Status::Resolved => {}
         }
     }
 
@@ -412,6 +411,7 @@ const KINDS: [IncidentKind; 5] =
 #[cfg(test)]
 mod tests {
     use super::super::CityOptions;
+    use super::super::clock::DAY;
     use super::*;
 
     fn simulation(vehicles: u32) -> Simulation {
@@ -429,7 +429,7 @@ mod tests {
         for k in 1..=120 {
             crossings.extend(steps.advance(start + k * MINUTE).crossings);
         }
-        assert!(whole.crossings.len() > 1_000);
+        assert!(whole.crossings.len() > 500);
         assert_eq!(whole.crossings, crossings);
     }
 
