@@ -8,5 +8,6 @@
 //! Modules stand in the order of the flow. Each may use those before it, never one after it; only `pipeline` joins two
 //! steps, and only `py` knows Python.
 
+pub mod codec;
 pub mod error;
 pub mod schema;
