@@ -8,6 +8,11 @@
 //! Modules stand in the order of the flow. Each may use those before it, never one after it; only `pipeline` joins two
 //! steps, and only `py` knows Python.
 
-pub mod city;
 pub mod error;
 pub mod schema;
+
+pub mod city;
+pub mod sensor;
+pub mod codec;
+
+pub mod pipeline;

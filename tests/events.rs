@@ -1,5 +1,7 @@
 //! What the sensors see of one city, for any thread count and part count.
 
+#![allow(clippy::expect_used, reason = "a helper of a test may fail it")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use _core::city::{CityOptions, clock};
