@@ -141,24 +141,11 @@ fn windows(city: Arc<City>) -> impl Iterator<Item = Window> {
     })
 }
 
-/// Holds readings until they are sent; ends with those sent after the end.
+/// Holds readings until they are sent. What would be sent after the end is not: a run is the events sent within its time,
+/// and so the beginning of every longer run.
 fn sent(samples: impl Iterator<Item = Result<(i64, Samples)>>) -> impl Iterator<Item = Result<(i64, Samples)>> {
     let mut hold = Hold::default();
-    let mut last = 0;
-    let mut samples = samples.fuse();
-    let mut flushed = false;
-    std::iter::from_fn(move || match samples.next() {
-        Some(Ok((until, new))) => {
-            last = until;
-            Some(Ok((until, hold.release(new, until))))
-        }
-        Some(Err(error)) => Some(Err(error)),
-        None if flushed => None,
-        None => {
-            flushed = true;
-            Some(Ok((last, hold.release(Samples::default(), i64::MAX))))
-        }
-    })
+    samples.map(move |step| step.map(|(until, new)| (until, hold.release(new, until))))
 }
 
 /// `truth_fault` rows: the labels, with the clean payloads as the codec would have written them.

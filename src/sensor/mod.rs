@@ -204,7 +204,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Takes readings in and gives out those sent before `until`, in order. `i64::MAX` gives out all.
+    /// Takes readings in and gives out those sent before `until`, in order.
     #[must_use]
     pub fn release(&mut self, new: Samples, until: i64) -> Samples {
         Samples {
