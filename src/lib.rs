@@ -9,4 +9,5 @@
 //! steps, and only `py` knows Python.
 
 pub mod error;
+pub mod kafka;
 pub mod schema;

@@ -37,7 +37,7 @@ class Process:
                 env={**os.environ, **(env or {})},
                 # Ctrl-C at the terminal is for the tests; the service is stopped by them.
                 start_new_session=True,
-                preexec_fn=bound,  # noqa: PLW1509: None unless this is the main thread, and it only calls prctl
+                preexec_fn=bound,  # noqa: PLW1509 (None unless this is the main thread, and it only calls prctl)
             )
         self._owner = parent
         atexit.register(self.stop)
