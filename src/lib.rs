@@ -9,6 +9,7 @@
 //! steps, and only `py` knows Python.
 
 pub mod error;
+pub mod kafka;
 pub mod schema;
 
 pub mod city;
