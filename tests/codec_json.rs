@@ -252,15 +252,13 @@ fn same(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// Whether `serde_json` reads a JSON object. A number too big for a double is grammar all the same.
-fn is_object(bytes: &[u8]) -> bool {
+/// Whether `serde_json` reads a JSON object; `None` where it stops at a number too big for a double, which is grammar all
+/// the same.
+fn is_object(bytes: &[u8]) -> Option<bool> {
     match serde_json::from_slice::<Value>(bytes) {
-        Ok(value) => value.is_object(),
-        Err(e) => {
-            e.to_string().contains("number out of range")
-                && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
-                && bytes.trim_ascii_start().first() == Some(&b'{')
-        }
+        Ok(value) => Some(value.is_object()),
+        Err(e) if e.to_string().contains("number out of range") => None,
+        Err(_) => Some(false),
     }
 }
 
@@ -355,7 +353,7 @@ proptest! {
     fn arbitrary_bytes_are_a_verdict(values in vec(vec(any::<u8>(), 0..40), 1..20)) {
         let decoded = decode(Stream::Gps, &values);
         for &row in &decoded.good {
-            prop_assert!(is_object(&values[row as usize]));
+            prop_assert_ne!(is_object(&values[row as usize]), Some(false));
         }
     }
 
@@ -379,7 +377,9 @@ proptest! {
         }
         let decoded = decode(events.stream, &[&message]);
         let text = String::from_utf8_lossy(&message);
-        prop_assert_eq!(decoded.good.len() == 1, is_object(&message), "{} {:?}", text, decoded.error_detail);
+        if let Some(expected) = is_object(&message) {
+            prop_assert_eq!(decoded.good.len() == 1, expected, "{} {:?}", text, decoded.error_detail);
+        }
     }
 
     #[test]

@@ -158,12 +158,12 @@ pub(super) struct Texts {
     text: String,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
-    last_size: usize,
+    bytes_per_row: usize,
 }
 
 impl Texts {
     pub(super) fn new() -> Self {
-        Self { text: String::new(), offsets: vec![0], nulls: NullBufferBuilder::new(0), last_size: 0 }
+        Self { text: String::new(), offsets: vec![0], nulls: NullBufferBuilder::new(0), bytes_per_row: 0 }
     }
 
     #[inline]
@@ -202,14 +202,14 @@ impl Texts {
 
     pub(super) fn finish(&mut self) -> Result<StringArray> {
         let text = std::mem::take(&mut self.text).into_bytes();
-        self.last_size = text.len();
+        self.bytes_per_row = text.len().div_ceil(self.offsets.len());
         let offsets = take_offsets(&mut self.offsets);
         Ok(StringArray::try_new(offsets, Buffer::from_vec(text), self.nulls.finish())?)
     }
 
-    /// Makes room for as much as the last batch held.
+    /// Makes room for `rows` more, as long as the last batch's were.
     pub(super) fn reserve(&mut self, rows: usize) {
-        self.text.reserve(self.last_size + self.last_size / 16);
+        self.text.reserve(self.bytes_per_row * (rows + 1));
         self.offsets.reserve(rows);
     }
 }
