@@ -9,11 +9,11 @@
 //! steps, and only `py` knows Python.
 
 pub mod error;
-pub mod kafka;
 pub mod schema;
 
 pub mod city;
 pub mod sensor;
 pub mod codec;
+pub mod kafka;
 
 pub mod pipeline;

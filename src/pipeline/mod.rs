@@ -1,11 +1,15 @@
 //! The only place that joins two steps: bounded, ordered, stoppable.
 
 mod observe;
+mod pace;
 mod pool;
 mod progress;
+mod publish;
 mod topics;
 
 pub use observe::{Chunk, Results, Source};
+pub use pace::{Pace, Pacer};
 pub use pool::{Pool, in_order, thread_count};
 pub use progress::{Cancel, Progress, Run};
+pub use publish::{Published, account, publish, publish_arrow};
 pub use topics::Topics;

@@ -49,11 +49,12 @@ impl Pool {
     }
 
     /// Jobs that may be under way at once without idle workers.
-    fn ahead(&self) -> usize {
+    pub(super) fn ahead(&self) -> usize {
         if self.threads.is_empty() { 1 } else { self.threads.len() + 2 }
     }
 
-    fn submit<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> Pending<R> {
+    /// Runs a job on a worker.
+    pub(super) fn submit<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> Pending<R> {
         match &self.jobs {
             None => Pending::Done(job()),
             Some(jobs) => {
@@ -90,14 +91,16 @@ impl Drop for Pool {
     }
 }
 
+/// A job's result, now or later.
 #[derive(Debug)]
-enum Pending<R> {
+pub(super) enum Pending<R> {
     Done(R),
     Running(Receiver<R>),
 }
 
 impl<R> Pending<R> {
-    fn wait(self) -> Result<R> {
+    /// Waits for it.
+    pub(super) fn wait(self) -> Result<R> {
         match self {
             Pending::Done(result) => Ok(result),
             Pending::Running(receiver) => {
