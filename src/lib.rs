@@ -9,4 +9,6 @@
 //! steps, and only `py` knows Python.
 
 pub mod error;
+pub mod lake;
 pub mod schema;
+pub mod storage;

@@ -83,6 +83,13 @@ impl Field {
         self.null_when.is_empty()
     }
 
+    /// What the column means, with its unit and when it is null, in one line.
+    pub fn comment(&self) -> String {
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" [{}]", self.unit) };
+        let null = if self.null_when.is_empty() { String::new() } else { format!("; null when {}", self.null_when) };
+        format!("{}{unit}{null}", self.doc)
+    }
+
     /// The Arrow field on the wire.
     pub fn to_arrow(&self) -> ArrowField {
         ArrowField::new(self.name, self.kind.to_arrow(), true)
