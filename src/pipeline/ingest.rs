@@ -114,11 +114,14 @@ fn embedded_source(source: &Source) -> SourceId {
         faults.corrupt,
         crate::city::MODEL_VERSION
     );
-    let digest = variant.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let digest =
+        variant.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
     let id = city.id.to_text();
-    SourceId { cluster_id: "embedded".to_owned(), topic: format!("embedded:{id}"), topic_id: format!("{id}-{digest:016x}") }
+    SourceId {
+        cluster_id: "embedded".to_owned(),
+        topic: format!("embedded:{id}"),
+        topic_id: format!("{id}-{digest:016x}"),
+    }
 }
 
 fn fill(
@@ -256,11 +259,14 @@ struct Topic {
     partitions: BTreeMap<i32, (i64, i64)>,
 }
 
+/// Records being decoded on a worker.
+type Decoding = Pending<Result<(Records, Decoded)>>;
+
 struct Ingest {
     pool: std::sync::Arc<Pool>,
     consumer: Consumer,
     topics: Vec<Topic>,
-    pending: VecDeque<(usize, Pending<Result<(Records, Decoded)>>)>,
+    pending: VecDeque<(usize, Decoding)>,
     follow: bool,
     ingested: Ingested,
     read: u64,
@@ -285,8 +291,11 @@ impl Ingest {
         }
         if found.is_empty() {
             let wanted: Vec<&str> = Stream::EVENTS.iter().map(|s| options.topics.of(*s)).collect();
-            return Err(Error::new(ErrorKind::Kafka, format!("{} has none of the topics {}", options.servers, wanted.join(", ")))
-                .help("Publish a city first, or name the topics: `--topic gps=NAME`"));
+            return Err(Error::new(
+                ErrorKind::Kafka,
+                format!("{} has none of the topics {}", options.servers, wanted.join(", ")),
+            )
+            .help("Publish a city first, or name the topics: `--topic gps=NAME`"));
         }
         let names: Vec<&str> = found.iter().map(|(_, topic)| *topic).collect();
         let described = admin.describe(&names, flag)?;
