@@ -96,7 +96,9 @@ def in_utc(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("SET TimeZone = 'UTC'")
 
 
-def register(con: duckdb.DuckDBPyConnection, snapshot: Snapshot, files: Sequence[Mapping[str, Any]] | None = None) -> None:
+def register(
+    con: duckdb.DuckDBPyConnection, snapshot: Snapshot, files: Sequence[Mapping[str, Any]] | None = None
+) -> None:
     """Makes the view `tier.table` in DuckDB.
 
     Args:
@@ -314,7 +316,9 @@ def _verify(con: duckdb.DuckDBPyConnection, query: sql.Query, dates: set[dt.date
     if dates is not None:
         found = {date for (date,) in con.execute(f"SELECT DISTINCT {sql.PARTITION} FROM citystream_result").fetchall()}
         if strange := found - dates:
-            raise _table_error(f"{query.path} gives windows of {min(strange)}, which nobody asked for", "Use $from and $to")
+            raise _table_error(
+                f"{query.path} gives windows of {min(strange)}, which nobody asked for", "Use $from and $to"
+            )
 
 
 def _typed_empty(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:

@@ -34,7 +34,8 @@ COLUMNS = {
     "silver.traffic": "id varchar, device_id varchar, camera_id varchar, lat double, lon double, event_time timestamptz, "
     "snapshot varchar, sent_at timestamptz, road_id varchar, interval_s int, vehicle_count int, car_count int, "
     "van_count int, goods_count int, emergency_count int, mean_speed_kmh double, p85_speed_kmh double, "
-    "speed_histogram int[], occupancy double, headway_s double, queue_m double, snapshot_sha256 varchar, " + SILVER_META,
+    "speed_histogram int[], occupancy double, headway_s double, queue_m double, snapshot_sha256 varchar, "
+    + SILVER_META,
     "silver.weather": "id varchar, device_id varchar, lat double, lon double, event_time timestamptz, temperature_c double, "
     "weather_condition varchar, precipitation_mmh double, wind_speed_kmh double, humidity_pct int, aqi int, "
     "sent_at timestamptz, wind_direction_deg double, visibility_m double, pm25_ugm3 double, pm10_ugm3 double, "
@@ -91,12 +92,19 @@ class PlainLake:
                     row.setdefault(date, row[time].date())
             if name.startswith("bronze."):
                 row.setdefault("decoded", row.get("error_reason") is None)
-            con.execute(f"insert into fresh ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values()))
+            con.execute(
+                f"insert into fresh ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
+            )
         parts = self.partitions(name)
         number = len(self.files.setdefault(name, []))
         for values in con.execute(f"select distinct {', '.join(parts)} from fresh").fetchall() if parts else [()]:
-            partition = {p: str(v).lower() if isinstance(v, bool) else str(v) for p, v in zip(parts, values, strict=True)}
-            path = folder.joinpath(*(f"{p}={v}" for p, v in partition.items())) / f"{number}-{len(self.files[name])}.parquet"
+            partition = {
+                p: str(v).lower() if isinstance(v, bool) else str(v) for p, v in zip(parts, values, strict=True)
+            }
+            path = (
+                folder.joinpath(*(f"{p}={v}" for p, v in partition.items()))
+                / f"{number}-{len(self.files[name])}.parquet"
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             where = " and ".join(f"{p} = '{v}'" for p, v in partition.items()) or "true"
             body = f"select * {'exclude (' + ', '.join(parts) + ')' if parts else ''} from fresh where {where}"

@@ -53,7 +53,13 @@ class TestRoad5Min:
         )
         lake.add(
             "dim.road",
-            {"road_id": "r1", "road_name": "Long Lane", "road_class": "street", "district": "D1", "free_flow_kmh": 100.0},
+            {
+                "road_id": "r1",
+                "road_name": "Long Lane",
+                "road_class": "street",
+                "district": "D1",
+                "free_flow_kmh": 100.0,
+            },
         )
         first, second = lake.compute("gold.road_5min", DAY)
         assert first == {
@@ -200,7 +206,9 @@ class TestCamera15Min:
     def test_without_a_vehicle_there_is_no_speed(self, lake):
         lake.add("silver.traffic", interval("00:01:00", 0, None, speed_histogram=[0, 0, 0, 0]))
         (row,) = lake.compute("gold.camera_15min", DAY)
-        assert picked(row, "vehicle_count", "flow_vehh", "mean_speed_kmh", "p85_speed_kmh", "goods_share", "headway_s") == {
+        assert picked(
+            row, "vehicle_count", "flow_vehh", "mean_speed_kmh", "p85_speed_kmh", "goods_share", "headway_s"
+        ) == {
             "vehicle_count": 0,
             "flow_vehh": 0.0,
             "mean_speed_kmh": None,
@@ -392,7 +400,14 @@ class TestDimensions:
             }
         ]  # fmt: skip
         assert lake.compute("dim.camera") == [
-            {"camera_id": "c1", "road_id": "r1", "offset_m": 60.0, "lat": 1.05, "lon": 2.05, "updated_at": at("00:00:00")}
+            {
+                "camera_id": "c1",
+                "road_id": "r1",
+                "offset_m": 60.0,
+                "lat": 1.05,
+                "lon": 2.05,
+                "updated_at": at("00:00:00"),
+            }
         ]
         assert lake.compute("dim.station") == [
             {"station_id": "s1", "district": "D1", "lat": 1.0, "lon": 2.0, "updated_at": at("00:00:00")}

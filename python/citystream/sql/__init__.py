@@ -134,7 +134,9 @@ def read(path: Path) -> Query:
         if field is None or field["name"] not in _FIELDS:
             raise _broken(path, number, f"can't be read: {line!r}", f"Use one line for each of {', '.join(_FIELDS)}")
         if field["name"] in values:
-            raise _broken(path, number, f"has {field['name']!r} a second time", f"It stands in line {at[field['name']]}")
+            raise _broken(
+                path, number, f"has {field['name']!r} a second time", f"It stands in line {at[field['name']]}"
+            )
         values[field["name"]], at[field["name"]] = field["value"].strip(), number
     for name in _FIELDS:
         if name not in values:
@@ -187,7 +189,9 @@ def load(gold_dir: Path | None = None) -> list[Query]:
         return [queries[name] for name in TopologicalSorter(graph).static_order()]
     except CycleError as error:
         circle = " → ".join(error.args[1])
-        raise _config(f"gold tables read from each other in a circle: {circle}", "Break it in one of their headers") from None
+        raise _config(
+            f"gold tables read from each other in a circle: {circle}", "Break it in one of their headers"
+        ) from None
 
 
 def _header(text: str) -> Iterator[str]:
@@ -200,7 +204,9 @@ def _header(text: str) -> Iterator[str]:
 def _column(path: Path, number: int, line: str, before: Iterable[Column]) -> Column:
     found = _COLUMN.fullmatch(line)
     if found is None:
-        raise _broken(path, number, f"can't be read: {line!r}", "Write `--   name  type  unit  meaning`, `-` for no unit")
+        raise _broken(
+            path, number, f"can't be read: {line!r}", "Write `--   name  type  unit  meaning`, `-` for no unit"
+        )
     if found["type"] not in TYPES:
         raise _broken(path, number, f"has the type {found['type']!r}", f"Choose from {', '.join(TYPES)}")
     if any(found["name"] == column.name for column in before):
@@ -245,7 +251,9 @@ def _agree(query: Query, at: dict[str, int]) -> None:
     if not query.partitioned:
         raise _broken(query.path, at["window"], f"has a window but no column {PARTITION!r}", "Add it, of type date")
     if all(source.time is None for source in query.sources):
-        raise _broken(query.path, at["sources"], "has a window but no source with a time", "Write `tier.table by column`")
+        raise _broken(
+            query.path, at["sources"], "has a window but no source with a time", "Write `tier.table by column`"
+        )
 
 
 def _broken(path: Path, number: int, what: str, way_out: str) -> ConfigError:
