@@ -1,0 +1,217 @@
+"""A simulated city whose truth is known."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import _core, times, topics
+from .arrow import ArrowStream
+from .network import Network
+from .report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong between a sensor and Kafka. Each share is between 0 and 1; a fault never changes the clean events.
+
+    Args:
+        late: Share of events sent late.
+        late_bound: Greatest delay of these.
+        duplicate: Share of events sent twice.
+        drop: Share of events never sent.
+        corrupt: Share of events whose bytes are harmed: cut short, a wrong type, a missing field, a number out of range.
+
+    Examples:
+        >>> Faults(late=0.05, late_bound="10min")
+        Faults(late=0.05, late_bound='10min', duplicate=0.0, drop=0.0, corrupt=0.0)
+    """
+
+    late: float = 0.0
+    late_bound: times.Duration = "10min"
+    duplicate: float = 0.0
+    drop: float = 0.0
+    corrupt: float = 0.0
+
+
+class City:
+    """One city, by its options. It is lazy: nothing runs until something is asked of it.
+
+    The same seed gives the same events, byte for byte, whatever the number of threads or parts.
+
+    Args:
+        seed: Chooses the city.
+        vehicles: Size of the fleet, parked ones included.
+        start: First simulated instant: a datetime or ISO 8601 text, UTC where it names no zone.
+        duration: Simulated time: a timedelta or text such as "90s", "5min", "1d".
+        streams: The event streams to make, of vehicle, gps, traffic, weather and emergency; None is all.
+        threads: Worker threads; 0 is one for each core.
+        faults: What goes wrong on the way; None is nothing.
+
+    Raises:
+        ConfigError: An option is out of its range.
+
+    Examples:
+        >>> import citystream as cs
+        >>> city = cs.City(seed=7, vehicles=50, start="2026-06-01T06:00Z", duration="1h")
+        >>> city.streams
+        ('vehicle', 'gps', 'traffic', 'weather', 'emergency')
+        >>> next(city.rows("weather"))["timestamp"] >= "2026-06-01T06:00:00.000Z"
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 7,
+        vehicles: int = 2_000,
+        start: times.Instant = "2026-06-01T00:00:00Z",
+        duration: times.Duration = "1d",
+        streams: Iterable[str] | None = None,
+        threads: int = 0,
+        faults: Faults | None = None,
+    ) -> None:
+        faults = faults or Faults()
+        # A single name is an iterable of letters, and surely not meant so.
+        names = [streams] if isinstance(streams, str) else None if streams is None else list(streams)
+        start_ms, length_ms = times.instant_ms(start, "start"), times.duration_ms(duration)
+        self._make = partial(
+            _core.City,
+            seed=seed,
+            vehicles=vehicles,
+            start_ms=start_ms,
+            duration_ms=length_ms,
+            threads=threads,
+            streams=names,
+            late=faults.late,
+            late_bound_ms=times.duration_ms(faults.late_bound, "late_bound"),
+            duplicate=faults.duplicate,
+            drop=faults.drop,
+            corrupt=faults.corrupt,
+        )
+        #: The compiled city; not part of the API.
+        self.core = self._make()
+        self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
+        self._faults = faults
+        self._part = (0, 1)
+        shown = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
+        shown.append(f"duration={times.duration_text(length_ms)!r}")
+        if names is not None:
+            shown.append(f"streams={self._streams!r}")
+        if faults != Faults():
+            shown.append(f"faults={faults!r}")
+        self._shown = f"City({', '.join(shown)})"
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits: they depend on seed, vehicles, start and the model, and begin each event's id."""
+        return self.core.city_id
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the event streams that it makes."""
+        return self._streams
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on the way."""
+        return self._faults
+
+    @property
+    def network(self) -> Network:
+        """Roads, cameras and stations as Arrow, and a map in a notebook."""
+        return Network(self.core)
+
+    @property
+    def truth(self) -> Truth:
+        """What really happened, and the label of every fault."""
+        return Truth(self.core)
+
+    def events(self, stream: str) -> ArrowStream:
+        """One stream's events in the order in which they are sent, as Arrow, batch by batch.
+
+        Columns have the wire's names. Events harmed by `Faults.corrupt` are left out: they have no typed form.
+
+        Args:
+            stream: Of vehicle, gps, traffic, weather and emergency; or "reference".
+
+        Examples:
+            >>> import citystream as cs, pyarrow as pa
+            >>> pa.table(cs.City(vehicles=50, duration="1h").events("weather")).column_names[:3]
+            ['id', 'deviceId', 'location']
+        """
+        return _stream(self.core, stream)
+
+    def rows(self, stream: str) -> Iterator[dict[str, Any]]:
+        """The same events as dicts that `json.dumps` takes, for scripts that send message by message."""
+        return self.events(stream).rows()
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """All streams in the order in which they would be sent, as (stream, Arrow record batch)."""
+        return iter(self.core.batches())
+
+    def part(self, index: int, of: int) -> City:
+        """The devices of one part; the parts 0 to `of` - 1 together are the whole.
+
+        Examples:
+            >>> import citystream as cs
+            >>> city = cs.City(vehicles=50, duration="1h")
+            >>> whole = {row["id"] for row in city.rows("weather")}
+            >>> whole == {row["id"] for n in range(2) for row in city.part(n, 2).rows("weather")}
+            True
+        """
+        part = copy(self)
+        part._part = (index, of)
+        part.core = self._make(part=index, parts=of)
+        return part
+
+    def __repr__(self) -> str:
+        index, of = self._part
+        return self._shown + (f".part({index}, {of})" if of > 1 else "")
+
+
+class Truth:
+    """What really happened in a city, as Arrow."""
+
+    def __init__(self, core: _core.City) -> None:
+        self.core = core
+
+    @property
+    def events(self) -> ArrowStream:
+        """For each event its true time, when it was sent, and its true place."""
+        return _stream(self.core, "truth_event")
+
+    @property
+    def faults(self) -> ArrowStream:
+        """For each injected fault its kind and the payload as it would have been without it."""
+        return _stream(self.core, "truth_fault")
+
+    @property
+    def crossings(self) -> ArrowStream:
+        """For each passage of a vehicle over a road when it entered and left."""
+        return _stream(self.core, "truth_crossing")
+
+    def __repr__(self) -> str:
+        return f"<truth of city {self.core.city_id}: events, faults, crossings>"
+
+
+@dataclass(frozen=True)
+class WriteReport(Report):
+    """What was written to files."""
+
+    events: int
+    by_stream: dict[str, int]
+    reference: int
+    bytes: int
+    seconds: float
+    files: tuple[str, ...]
+
+
+def _stream(core: _core.City, stream: str) -> ArrowStream:
+    schema = _core.wire_schema(stream)
+    return ArrowStream(stream, lambda: core.events(stream), lambda: schema)

@@ -1,0 +1,204 @@
+"""Options that several commands share, declared once, and how a command is made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import duckdb
+import typer
+
+from citystream import City, CitystreamError, ConfigError, Faults
+from citystream.settings import Settings
+
+from .output import Output, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CITY, _FAULTS, _KAFKA, _OUTPUT = "City", "Faults", "Kafka", "Output"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a command prints."""
+
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON document on standard output, and nothing else.", rich_help_panel=_OUTPUT),
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_OUTPUT)] = False
+
+
+@dataclass(frozen=True)
+class CityOptions:
+    """Which city."""
+
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same city.", rich_help_panel=_CITY)] = None
+    vehicles: Annotated[int | None, typer.Option(help="Size of the fleet.", rich_help_panel=_CITY)] = None
+    start: Annotated[
+        str | None, typer.Option(help="First instant, such as 2026-06-01T00:00Z.", rich_help_panel=_CITY)
+    ] = None
+    duration: Annotated[
+        str | None, typer.Option(help="Simulated time, such as 90s, 5min, 1d.", rich_help_panel=_CITY)
+    ] = None
+    streams: Annotated[str | None, typer.Option(help="Streams to make, with commas.", rich_help_panel=_CITY)] = None
+    part: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only part I, from 0, of N of the devices.", rich_help_panel=_CITY)
+    ] = None
+    threads: Annotated[int | None, typer.Option(help="Worker threads; 0: one a core.", rich_help_panel=_CITY)] = None
+    late: Annotated[float | None, typer.Option(help="Share of events sent late.", rich_help_panel=_FAULTS)] = None
+    late_bound: Annotated[str | None, typer.Option(help="Greatest delay of these.", rich_help_panel=_FAULTS)] = None
+    duplicate: Annotated[float | None, typer.Option(help="Share of events sent twice.", rich_help_panel=_FAULTS)] = None
+    drop: Annotated[float | None, typer.Option(help="Share of events never sent.", rich_help_panel=_FAULTS)] = None
+    corrupt: Annotated[float | None, typer.Option(help="Share of events harmed.", rich_help_panel=_FAULTS)] = None
+
+    def city(self, settings: Settings, faults: Faults | None = None) -> City:
+        """The city that flags and settings describe.
+
+        Args:
+            settings: What the flags leave open.
+            faults: Used where neither flags nor settings name a fault.
+        """
+        names = ("late", "late_bound", "duplicate", "drop", "corrupt")
+        named = any(getattr(self, name) is not None or settings.given(f"faults.{name}") for name in names)
+        if faults is None or named:
+            faults = Faults(**{name: settings.get(f"faults.{name}", getattr(self, name)) for name in names})
+        city = City(
+            seed=settings.get("city.seed", self.seed),
+            vehicles=settings.get("city.vehicles", self.vehicles),
+            start=settings.get("city.start", self.start),
+            duration=settings.get("city.duration", self.duration),
+            streams=settings.get("city.streams", None if self.streams is None else self.streams.split(",")),
+            threads=settings.get("city.threads", self.threads),
+            faults=faults,
+        )
+        return city if self.part is None else city.part(*_part(self.part))
+
+
+@dataclass(frozen=True)
+class KafkaOptions:
+    """Which broker and topics."""
+
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Such as localhost:9092; else KAFKA_BOOTSTRAP_SERVERS.", rich_help_panel=_KAFKA)
+    ] = None
+    topic: Annotated[
+        list[str] | None, typer.Option(metavar="STREAM=NAME", help="A stream's topic.", rich_help_panel=_KAFKA)
+    ] = None
+    security: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="A setting of librdkafka. Put secrets into CITYSTREAM_KAFKA_SASL_PASSWORD and the like instead.",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None
+    timeout: Annotated[
+        str | None, typer.Option(help="How long the broker may be unreachable.", rich_help_panel=_KAFKA)
+    ] = None
+
+    def servers(self, settings: Settings) -> str | None:
+        """The bootstrap servers, where any are given."""
+        found: str | None = settings.get("kafka.bootstrap_servers", self.bootstrap_servers)
+        return found
+
+    def keywords(self, settings: Settings) -> dict[str, Any]:
+        """What `Publisher` and `Lake.ingest` share."""
+        return {
+            "topics": settings.topics(pairs("--topic", self.topic)),
+            "security": settings.security(pairs("--security", self.security)),
+            "timeout": settings.get("kafka.timeout", self.timeout),
+        }
+
+
+def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a command.
+
+    Its parameters may be dataclasses of options, which are laid flat; one of type `Output` brings `--json` and `--quiet`,
+    and one of type `Settings` none. Errors of citystream end it with status 1, wrong options with 2, Ctrl-C with 130.
+
+    Args:
+        app: Where.
+        name: Its name.
+        examples: Command lines for its help.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        parameters: dict[str, inspect.Parameter] = {}
+        groups: dict[str, tuple[type, list[str]]] = {}
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
+            group = OutputOptions if parameter.annotation is Output else parameter.annotation
+            if group is Settings:
+                continue
+            if not dataclasses.is_dataclass(group):
+                parameters[parameter.name] = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                continue
+            hints = get_type_hints(group, include_extras=True)
+            fields = dataclasses.fields(group)
+            groups[parameter.name] = (group, [field.name for field in fields])
+            for field in fields:
+                parameters[field.name] = inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+                )
+
+        def run(**flags: Any) -> None:
+            values = {
+                n: group(**{field: flags.pop(field) for field in fields}) for n, (group, fields) in groups.items()
+            }
+            shown = next((value for value in values.values() if isinstance(value, OutputOptions)), OutputOptions())
+            output = Output(json=shown.json, quiet=shown.quiet)
+            for parameter in inspect.signature(function, eval_str=True).parameters.values():
+                if parameter.annotation is Output:
+                    values[parameter.name] = output
+            raise typer.Exit(_run(function, {**values, **flags}, output))
+
+        run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+        lines = "\n".join(f"  {line}" for line in examples)
+        text = inspect.cleandoc(function.__doc__ or "")
+        app.command(name, help=f"{text}\n\n\b\nExamples:\n{lines}")(run)
+        return function
+
+    return register
+
+
+def _run(function: Callable[..., Any], values: dict[str, Any], output: Output) -> int:
+    # A service manager's stop is the same as Ctrl-C: what is complete is committed, the rest is read again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        wanted = inspect.signature(function, eval_str=True).parameters.values()
+        for parameter in wanted:
+            if parameter.annotation is Settings:
+                values[parameter.name] = Settings()
+        function(**values)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        return 130
+    except ConfigError as error:
+        return fail(error, 2, output)
+    except (CitystreamError, duckdb.Error) as error:
+        return fail(error, 1, output)
+    return output.status
+
+
+def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
+    """KEY=VALUE texts as a dict."""
+    found = {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{flag} {text!r} is no KEY=VALUE. Write it like {flag} gps=my_topic")
+        found[key] = value
+    return found
+
+
+def _part(text: str) -> tuple[int, int]:
+    index, slash, of = text.partition("/")
+    if not slash or not index.isdecimal() or not of.isdecimal():
+        raise ConfigError(f"--part {text!r} is no part. Write it like 0/4, the first of four")
+    return int(index), int(of)
