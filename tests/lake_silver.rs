@@ -274,16 +274,16 @@ fn mixed(lake: &Lake, commits: i64, rows: i64) {
             let events: Vec<_> = (0..rows)
                 .map(|row| {
                     number += 1;
-                    let event = gps((number % 5) as u32, number);
+                    let earlier = |back: u64| gps(((number - back) % 5) as u32, number - back);
+                    let event = earlier(0);
                     match number % 11 {
                         3 => None,
                         5 => Some(with(event, json!({"speed": -1.0}))),
-                        // A copy of an earlier event, which partition 1 has mostly sent first.
-                        7 => Some(gps(((number - 4) % 5) as u32, number - 4)),
-                        8 => Some(with(
-                            gps(((number - 12).max(1) % 5) as u32, (number - 12).max(1)),
-                            json!({"speed": 1.0}),
-                        )),
+                        // A copy of an event of this commit, another event with such a one's id, and a copy from an
+                        // earlier commit.
+                        7 => Some(earlier(3)),
+                        8 => Some(with(earlier(6), json!({"speed": 1.0}))),
+                        10 if number > 39 => Some(earlier(39)),
                         9 => Some(with(
                             event,
                             json!({"timestamp": iso(START_MS - DAY_MS + row), "sentAt": iso(START_MS)}),
