@@ -12,6 +12,7 @@ mod files;
 mod log;
 mod partition;
 mod scan;
+pub mod silver;
 mod snapshot;
 mod stats;
 mod table;
@@ -19,6 +20,7 @@ mod table;
 pub use bronze::{BronzeOptions, BronzeWriter, Committed};
 pub use crash::{CRASH_POINTS, crash_point};
 pub use scan::{Scan, ScanReader};
+pub use silver::{SilverOptions, SilverReport};
 pub use snapshot::{DataFile, Snapshot};
 
 use std::collections::HashMap;
