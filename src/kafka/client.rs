@@ -53,6 +53,7 @@ struct Noted {
     last: Option<String>,
     login: Option<String>,
     down_since: Option<Instant>,
+    missing: bool,
 }
 
 impl Journal {
@@ -63,6 +64,7 @@ impl Journal {
     /// Notes one line of librdkafka's.
     pub(super) fn note(&self, text: &str) {
         self.with(|noted| {
+            noted.missing |= text.contains("topic does not exist") || text.contains("desired partition");
             // "1/1 brokers are down" says less than the reason, which came before it.
             if text.contains("brokers are down") {
                 noted.down_since.get_or_insert_with(Instant::now);
@@ -86,6 +88,11 @@ impl Journal {
     /// A broker has answered.
     pub(super) fn answered(&self) {
         self.with(|noted| noted.down_since = None);
+    }
+
+    /// Whether a topic or partition was said to be missing since the last call.
+    pub(super) fn take_missing(&self) -> bool {
+        self.with(|noted| std::mem::take(&mut noted.missing))
     }
 
     fn login(&self) -> Option<String> {
@@ -204,6 +211,30 @@ pub(super) fn request_error(
     }
     let error = Error::new(kind, context);
     if connection { error.retryable() } else { error }
+}
+
+/// First and last offset of a partition; waits while it has no leader, which a new topic may not have yet.
+pub(super) fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    journal: &Journal,
+    servers: &str,
+    (topic, partition): (&str, i32),
+    timeout: Duration,
+) -> Result<(i64, i64)> {
+    use RDKafkaErrorCode as Code;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let code = match client.fetch_watermarks(topic, partition, timeout) {
+            Ok(offsets) => return Ok(offsets),
+            Err(cause) => cause.rdkafka_error_code().unwrap_or(Code::Fail),
+        };
+        let passes = matches!(code, Code::NotLeaderForPartition | Code::LeaderNotAvailable);
+        if !passes || Instant::now() >= deadline {
+            let what = format!("asking for the offsets of topic {topic:?} partition {partition}");
+            return Err(request_error(&what, topic, servers, code, journal));
+        }
+        std::thread::sleep(TICK);
+    }
 }
 
 #[cfg(test)]

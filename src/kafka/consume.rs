@@ -196,6 +196,8 @@ impl Consumer {
             .set("queued.min.messages", "10000000")
             .set("fetch.max.bytes", options.fetch_max_bytes.to_string())
             .set("fetch.message.max.bytes", options.fetch_max_bytes.min(4 * 1024 * 1024).to_string())
+            // `assign` has seen the topic, so an answer without it means that it is gone.
+            .set("topic.metadata.propagation.max.ms", "5000")
             // The end of a partition is seen by an empty answer, which the broker holds back for so long.
             .set("fetch.wait.max.ms", "100")
             // After the queue was full; the default of 1 s would leave it empty for most of that.
@@ -233,12 +235,9 @@ impl Consumer {
     }
 
     fn query(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        let consumer = self.feed.consumer();
-        consumer.fetch_watermarks(topic, partition, self.options.timeout).map_err(|cause| {
-            let code = cause.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            let what = format!("asking for the offsets of topic {topic:?} partition {partition}");
-            client::request_error(&what, topic, &self.options.servers, code, consumer.client().context())
-        })
+        let connection = self.feed.consumer().client();
+        let place = (topic, partition);
+        client::watermarks(connection, connection.context(), &self.options.servers, place, self.options.timeout)
     }
 
     /// The gaps between stored offsets (partition, next offset) and the log as it is now.
@@ -394,6 +393,7 @@ impl Consumer {
                 if cancel.load(Ordering::Relaxed) || Instant::now() >= deadline {
                     return Ok(());
                 }
+                self.check_topics()?;
                 self.check_brokers()?;
                 continue;
             };
@@ -449,6 +449,33 @@ impl Consumer {
                 Err(client::request_error(&what, topic, &self.options.servers, code, journal))
             }
         }
+    }
+
+    /// The error of a topic or partition that has gone: librdkafka says so in its log only, and goes on asking.
+    fn check_topics(&self) -> Result<()> {
+        let consumer = self.feed.consumer();
+        if !consumer.client().context().take_missing() {
+            return Ok(());
+        }
+        for (index, slot) in self.slots.iter().enumerate() {
+            if self.slots[..index].iter().any(|earlier| earlier.topic == slot.topic) {
+                continue;
+            }
+            let Ok(metadata) = consumer.fetch_metadata(Some(&slot.topic), TICK * 5) else { continue };
+            let found = metadata.topics().first();
+            let here = |partition| found.is_some_and(|t| t.partitions().iter().any(|p| p.id() == partition));
+            let code = match found.and_then(rdkafka::metadata::MetadataTopic::error) {
+                Some(code) => code.into(),
+                None if self.slots.iter().any(|s| s.topic == slot.topic && !here(s.partition)) => {
+                    RDKafkaErrorCode::UnknownPartition
+                }
+                None => continue,
+            };
+            if let Some(error) = client::topic_error(&slot.topic, &self.options.servers, code) {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// A `Connection` error when all brokers have been away for too long.
