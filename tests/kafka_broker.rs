@@ -328,6 +328,18 @@ fn a_topic_that_goes_away_is_named() {
 
 #[test]
 #[ignore = "needs a broker"]
+fn a_login_that_the_broker_does_not_want_is_named_soon() {
+    let pairs = [("protocol", "sasl_plaintext"), ("mechanism", "PLAIN"), ("user", "city"), ("password", "hunter2")];
+    let security = Security::from_pairs(pairs).unwrap();
+    let start = Instant::now();
+    let error = Topics::connect(&servers(), &security, SOON, &GO).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(5), "{error} {:?}", start.elapsed());
+    let text = error.to_string();
+    assert!(text.contains("no login at") && text.contains("SASL") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+#[ignore = "needs a broker"]
 fn a_topic_that_the_broker_creates_by_itself_can_be_sent_to() {
     publish(&fresh("auto"), 0..10);
 }

@@ -186,6 +186,8 @@ impl Consumer {
             .set("group.id", &options.group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
+            // A commit of the caller's may take long; nobody else waits for these partitions.
+            .set("max.poll.interval.ms", "86400000")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
@@ -523,6 +525,10 @@ impl Consumer {
 /// The slot of a message: by its topic's handle, and by name when that is new.
 fn find(slots: &[Slot], recent: usize, message: &native::feed::Fetched<'_>) -> Option<usize> {
     let (handle, partition) = (message.handle(), message.partition());
+    // An event of the consumer group, which does not concern a reader that never joins it.
+    if handle == 0 {
+        return None;
+    }
     let same = |slot: &Slot| slot.handle == handle && slot.partition == partition;
     if slots.get(recent).is_some_and(same) {
         return Some(recent);
