@@ -10,3 +10,14 @@
 
 pub mod error;
 pub mod schema;
+pub mod storage;
+
+pub mod city;
+pub mod sensor;
+pub mod codec;
+pub mod kafka;
+pub mod lake;
+
+pub mod pipeline;
+#[cfg(feature = "python")]
+mod py;

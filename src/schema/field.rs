@@ -17,11 +17,11 @@ pub enum Kind {
     Double,
     /// ISO 8601 UTC with milliseconds · Timestamp(µs, UTC).
     Time,
-    /// `[lat, lon]` in degrees · List<Float64>.
+    /// `[lat, lon]` in degrees · `List<Float64>`.
     Point,
-    /// Array of integers · List<Int32>.
+    /// Array of integers · `List<Int32>`.
     Ints,
-    /// Array of `[lat, lon]` · List<List<Float64>>.
+    /// Array of `[lat, lon]` · `List<List<Float64>>`.
     Line,
     /// JSON object · Struct.
     Struct(&'static [Field]),
@@ -81,6 +81,13 @@ impl Field {
     /// Whether silver rejects a row without it.
     pub fn required(&self) -> bool {
         self.null_when.is_empty()
+    }
+
+    /// What the column means, with its unit and when it is null, in one line.
+    pub fn comment(&self) -> String {
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" [{}]", self.unit) };
+        let null = if self.null_when.is_empty() { String::new() } else { format!("; null when {}", self.null_when) };
+        format!("{}{unit}{null}", self.doc)
     }
 
     /// The Arrow field on the wire.

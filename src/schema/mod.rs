@@ -6,6 +6,7 @@
 //! Arrow rules (Spark needs them): declared order; every field nullable; no dictionary, view, large or unsigned types;
 //! times are `Timestamp(µs, "UTC")`.
 
+mod bronze;
 mod emergency;
 mod events;
 mod field;
@@ -13,15 +14,18 @@ mod gps;
 mod ids;
 mod record;
 mod reference;
+mod silver;
 mod traffic;
 mod truth;
 mod vehicle;
 mod weather;
 
+pub use bronze::{BRONZE_PARTITIONS, LINEAGE, bronze_schema};
 pub use events::{Events, Harm};
 pub use field::{Field, Kind, Origin};
 pub use ids::{CityId, EventId};
 pub use record::{Decoded, Messages, Records, SourceId};
+pub use silver::{SIDE_PARTITION, SILVER_PARTITION, Side, silver_schema};
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,0 +1,118 @@
+//! The data files of one commit: one open file for each partition, rolled by size, all published before the commit.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use deltalake_core::kernel::Add;
+
+use super::partition::{Values, folder};
+use super::stats::delta_stats;
+use crate::error::Result;
+use crate::storage::{FileWriter, WriteOptions};
+
+/// Files open at a time for one commit; past it, the one that was used least recently is closed.
+const OPEN_FILES: usize = 16;
+
+/// Milliseconds since the epoch, by this machine's clock.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+/// Writes the rows of one commit into files by partition.
+pub(crate) struct FileSet {
+    root: PathBuf,
+    schema: Schema,
+    options: WriteOptions,
+    commit_id: String,
+    file_bytes: usize,
+    tags: Vec<(&'static str, String)>,
+    open: Vec<(Values, FileWriter)>,
+    done: Vec<Add>,
+    sequence: u32,
+}
+
+impl FileSet {
+    /// Files below `root` with the columns of `schema` (without partition columns), named by `commit_id`.
+    pub(crate) fn new(root: PathBuf, schema: Schema, commit_id: String, file_bytes: usize) -> Self {
+        let options = WriteOptions::default();
+        Self { root, schema, options, commit_id, file_bytes, tags: vec![], open: vec![], done: vec![], sequence: 0 }
+    }
+
+    /// Tags that each file's entry in the log carries.
+    pub(crate) fn tagged(mut self, tags: Vec<(&'static str, String)>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    pub(crate) fn commit_id(&self) -> &str {
+        &self.commit_id
+    }
+
+    pub(crate) fn write(&mut self, values: &Values, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        // The most recently used stands last.
+        let mut file = match self.open.iter().position(|(v, _)| v == values) {
+            Some(at) => self.open.remove(at),
+            None => (values.clone(), self.start(values)?),
+        };
+        file.1.write(batch)?;
+        if file.1.bytes() >= self.file_bytes {
+            self.close(file)?;
+        } else {
+            self.open.push(file);
+            if self.open.len() > OPEN_FILES {
+                let oldest = self.open.remove(0);
+                self.close(oldest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encoded bytes, written and open.
+    pub(crate) fn bytes(&self) -> usize {
+        self.open.iter().map(|(_, f)| f.bytes()).sum::<usize>()
+            + self.done.iter().map(|a| a.size as usize).sum::<usize>()
+    }
+
+    /// Memory of the open row groups [bytes].
+    pub(crate) fn memory(&self) -> usize {
+        self.open.iter().map(|(_, f)| f.memory()).sum()
+    }
+
+    /// Publishes what is open and returns every file's entry for the log.
+    pub(crate) fn finish(&mut self) -> Result<&[Add]> {
+        while let Some(file) = self.open.pop() {
+            self.close(file)?;
+        }
+        Ok(&self.done)
+    }
+
+    fn start(&mut self, values: &Values) -> Result<FileWriter> {
+        let path = self.root.join(folder(values)).join(format!("part-{:05}-{}.parquet", self.sequence, self.commit_id));
+        self.sequence += 1;
+        FileWriter::create(&path, &self.schema, &self.options)
+    }
+
+    fn close(&mut self, (values, writer): (Values, FileWriter)) -> Result<()> {
+        let file = writer.finish()?;
+        let name = file.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder = folder(&values);
+        let tags: HashMap<_, _> = self.tags.iter().map(|(k, v)| ((*k).to_owned(), Some(v.clone()))).collect();
+        self.done.push(Add {
+            path: if folder.is_empty() { name } else { format!("{folder}/{name}") },
+            partition_values: values.into_iter().collect(),
+            size: file.bytes as i64,
+            modification_time: now_ms(),
+            data_change: true,
+            stats: Some(delta_stats(&self.schema, file.rows, &file.metadata)),
+            tags: (!tags.is_empty()).then_some(tags),
+            ..Add::default()
+        });
+        Ok(())
+    }
+}

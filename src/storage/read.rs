@@ -1,0 +1,141 @@
+//! Reading a Parquet file back, one row group at a time.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::error::{Context, ErrorKind, Result};
+
+/// An open file with its footer.
+#[derive(Debug)]
+pub struct ParquetFile {
+    path: PathBuf,
+    file: File,
+    footer: ArrowReaderMetadata,
+}
+
+impl ParquetFile {
+    /// Opens the file and reads its footer.
+    ///
+    /// # Errors
+    /// `Store` where it is missing or no Parquet file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).context(ErrorKind::Store, || format!("{} can't be opened", path.display()))?;
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())
+            .context(ErrorKind::Store, || format!("{} is no readable Parquet file", path.display()))?;
+        Ok(Self { path: path.to_owned(), file, footer })
+    }
+
+    /// The footer.
+    pub fn metadata(&self) -> &ParquetMetaData {
+        self.footer.metadata()
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        self.metadata().file_metadata().num_rows().unsigned_abs()
+    }
+
+    /// Batches of at most `batch_rows` rows with those of `columns` that the file has, in the file's order; memory is what
+    /// one row group's pages need.
+    ///
+    /// # Errors
+    /// `Store` where the file can't be read.
+    pub fn batches(&self, columns: &[&str], batch_rows: usize) -> Result<ParquetRecordBatchReader> {
+        self.reader(columns, batch_rows, None)
+    }
+
+    /// As [`ParquetFile::batches`], only the rows of `selection`.
+    ///
+    /// # Errors
+    /// `Store` where the file can't be read.
+    pub fn selected(&self, columns: &[&str], selection: RowSelection) -> Result<ParquetRecordBatchReader> {
+        self.reader(columns, 8192, Some(selection))
+    }
+
+    fn reader(
+        &self,
+        columns: &[&str],
+        batch_rows: usize,
+        selection: Option<RowSelection>,
+    ) -> Result<ParquetRecordBatchReader> {
+        let context = || format!("{} can't be read", self.path.display());
+        let file = self.file.try_clone().context(ErrorKind::Store, context)?;
+        let schema = self.footer.schema();
+        let roots: Vec<usize> = columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let mask = ProjectionMask::roots(self.footer.parquet_schema(), roots);
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
+            .with_projection(mask)
+            .with_batch_size(batch_rows);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        builder.build().context(ErrorKind::Store, context)
+    }
+}
+
+/// `batch` with the columns of `schema` in its order: by name, null where the batch has none, cast where the type differs.
+///
+/// # Errors
+/// `Internal` where a column can't be cast.
+pub fn project(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        // Lists and structs differ by the field ids inside them.
+        Some(column) => Ok(cast(column, field.data_type())?),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+    });
+    let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(schema.fields().clone())), columns, &options)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::storage::{FileWriter, WriteOptions};
+    use arrow::array::{Int32Array, ListArray, StringArray};
+    use arrow::datatypes::{DataType, Field, Int32Type};
+
+    #[test]
+    fn what_was_written_reads_back_in_the_schema_asked_for() {
+        let item = Arc::new(Field::new("element", DataType::Int32, true));
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Utf8, true),
+            Field::new("b", DataType::List(item), true),
+        ]));
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
+        let lists = cast(&lists, schema.field(1).data_type()).unwrap();
+        let texts = Arc::new(StringArray::from(vec![Some("x"), None]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![texts, lists]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        let mut writer = FileWriter::create(&path, &schema, &WriteOptions::default()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+
+        let file = ParquetFile::open(&path).unwrap();
+        assert_eq!(file.rows(), 2);
+        let read: Vec<_> = file.batches(&["b", "a"], 10).unwrap().map(Result::unwrap).collect();
+        assert_eq!(project(&read[0], &schema).unwrap(), batch);
+
+        let wider = Arc::new(Schema::new(vec![Field::new("c", DataType::Int32, true), schema.field(0).clone()]));
+        let wider = project(&read[0], &wider).unwrap();
+        assert_eq!(wider.column(0).as_ref(), &Int32Array::from(vec![None, None]) as &dyn arrow::array::Array);
+
+        std::fs::write(&path, b"no parquet").unwrap();
+        let error = ParquetFile::open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Store);
+        assert!(error.to_string().contains("x.parquet"), "{error}");
+    }
+}

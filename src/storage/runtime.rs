@@ -1,0 +1,61 @@
+//! The one tokio runtime, made when it is first needed and bound to the process that made it.
+
+use std::future::Future;
+use std::sync::OnceLock;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::error::{Context, Error, ErrorKind, Result};
+
+static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
+
+/// Runs `future` to its end on the crate's runtime, from a thread that is not one of a runtime's own.
+///
+/// # Errors
+/// `Forked` where the process was forked after the runtime had started: its threads exist only in the parent.
+/// `Internal` where the caller is itself inside a runtime. `Store` where the threads can't be started.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    if Handle::try_current().is_ok() {
+        return Err(Error::internal("a blocking call of the lake was made from inside an async runtime"));
+    }
+    let pid = std::process::id();
+    let (owner, runtime) = if let Some(made) = RUNTIME.get() {
+        made
+    } else {
+        let made = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("citystream-io")
+            .enable_time()
+            .build()
+            .context(ErrorKind::Store, || "threads for reading and writing can't be started".into())?;
+        // Another thread may have been faster; its runtime is then used and ours is dropped here, outside of any runtime.
+        RUNTIME.get_or_init(|| (pid, made))
+    };
+    if *owner != pid {
+        return Err(Error::new(
+            ErrorKind::Forked,
+            format!("process {pid} was forked from {owner} after that had opened a lake"),
+        )
+        .help("Start workers by spawn or forkserver, or open the lake only in the worker"));
+    }
+    Ok(runtime.block_on(future))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_runtime_serves_many_threads() {
+        let threads: Vec<_> =
+            (0..4).map(|i| std::thread::spawn(move || block_on(async move { i * 2 }).unwrap())).collect();
+        let sums: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+        assert_eq!(sums, [0, 2, 4, 6]);
+    }
+
+    #[test]
+    fn a_call_from_inside_a_runtime_is_an_error_and_no_panic() {
+        let kind = block_on(async { block_on(async {}).unwrap_err().kind() }).unwrap();
+        assert_eq!(kind, ErrorKind::Internal);
+    }
+}
