@@ -1,8 +1,9 @@
 """The compiled module: the city, Kafka and the lake, in Rust.
 
-Use it through `citystream`; its names and shapes may change with any release. All times are milliseconds since the epoch,
-UTC. Every blocking call releases the GIL and answers Ctrl-C within a second. `progress` is called from the calling thread about
-ten times a second with `stage`, `done`, `total` (None where unknown), `unit` ("ms", "events", "records" or "rows") and `detail`.
+Use it through `citystream`; its names and shapes may change with any release. All times are milliseconds since the
+epoch, UTC. Every blocking call releases the GIL and answers Ctrl-C within a second. `progress` is called from the
+calling thread about ten times a second with `stage`, `done`, `total` (None where unknown), `unit` ("ms", "events",
+"records", "rows" or "files") and `detail`.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,8 +41,8 @@ class DecodeError(CitystreamError):
 class ForkedError(CitystreamError):
     """The process was forked after citystream had started threads in it."""
 
-def build_info() -> dict[str, str]:
-    """How the module was built: `version`, `profile`, `rustc`, `arrow`, `librdkafka`."""
+def build_info() -> dict[str, Any]:
+    """How the module was built: `version`, `profile`, `debug_assertions`, `arrow`, `librdkafka`."""
 
 def stream_fields(stream: str) -> list[dict[str, Any]]:
     """The columns of a stream: `name`, `kind`, `origin`, `null_when`, `unit`, `silver` and `doc` of each.
@@ -50,12 +51,53 @@ def stream_fields(stream: str) -> list[dict[str, Any]]:
         ConfigError: There is no such stream.
     """
 
-def wire_schema(stream: str) -> Any:
-    """The Arrow schema of a stream, by `__arrow_c_schema__`; column names are the JSON names.
+def wire_schema(stream: str) -> ArrowSchema:
+    """The Arrow schema of a stream; column names are the JSON names.
 
     Raises:
         ConfigError: There is no such stream.
     """
+
+@final
+class ArrowSchema:
+    """An Arrow schema, by `__arrow_c_schema__`."""
+
+    def __arrow_c_schema__(self) -> Any: ...
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+
+@final
+class ArrowBatch:
+    """An Arrow record batch, by `__arrow_c_array__`."""
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]: ...
+    def __arrow_c_schema__(self) -> Any: ...
+    @property
+    def schema(self) -> ArrowSchema:
+        """The schema."""
+    @property
+    def num_rows(self) -> int:
+        """Rows."""
+    def __len__(self) -> int: ...
+
+@final
+class ArrowStream:
+    """Arrow record batches, made when they are asked for; each consumer starts anew."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+    def __arrow_c_schema__(self) -> Any: ...
+    @property
+    def schema(self) -> ArrowSchema:
+        """The schema."""
+    def __iter__(self) -> Iterator[ArrowBatch]: ...
+
+@final
+class Batches:
+    """One pass over all streams of a city."""
+
+    def __iter__(self) -> Batches: ...
+    def __next__(self) -> tuple[str, ArrowBatch]: ...
 
 @final
 class City:
@@ -103,17 +145,25 @@ class City:
     @property
     def options(self) -> dict[str, Any]:
         """The options, by the constructor's names."""
-    def events(self, stream: str, *, batch_rows: int = 65_536) -> Any:
-        """One stream's events as an Arrow stream, also "reference", "truth_event", "truth_fault" and "truth_crossing"."""
-    def batches(self) -> Iterator[tuple[str, Any]]:
+    def events(self, stream: str, *, batch_rows: int = 65_536) -> ArrowStream:
+        """One stream's events as an Arrow stream; also of "reference" and the three "truth_..." streams."""
+    def batches(self) -> Batches:
         """Stream and Arrow record batch, in the order in which they would be sent."""
-    def roads(self) -> Any:
+    def roads(self) -> ArrowStream:
         """The roads as Arrow: roadId, name, roadClass, district, lengthM, lanes, freeFlowKmh, geometry."""
-    def cameras(self) -> Any:
+    def cameras(self) -> ArrowStream:
         """The cameras as Arrow: cameraId, roadId, offsetM, location."""
-    def stations(self) -> Any:
+    def stations(self) -> ArrowStream:
         """The weather stations as Arrow: stationId, district, location."""
-    def write(self, *, to: str, out: str | None, reference: bool, progress: _Progress) -> dict[str, Any]:
+    def write(
+        self,
+        *,
+        to: str,
+        out: str | None = None,
+        reference: bool = False,
+        topics: dict[str, str] | None = None,
+        progress: _Progress = None,
+    ) -> dict[str, Any]:
         """Writes the events to files or standard output.
 
         Args:
@@ -121,6 +171,7 @@ class City:
                 (lines of topic, key and value, interleaved) or "null" (nowhere).
             out: The folder.
             reference: Whether to write the reference stream too.
+            topics: Topic of a stream, where it isn't the default.
             progress: See the module.
 
         Returns:
@@ -159,7 +210,7 @@ class Producer:
             progress: See the module.
 
         Returns:
-            `delivered` and `failed` (events by stream), `reference`, `bytes`, `seconds`, `errors` (texts).
+            `delivered` and `failed` (events by stream), `reference`, `queued`, `bytes`, `seconds`, `errors` (texts).
         """
     def publish_arrow(self, stream: str, data: Any, *, progress: _Progress) -> dict[str, Any]:
         """Sends Arrow data that has the stream's columns; returns the same as `publish_city`."""
@@ -222,8 +273,8 @@ class Lake:
         """Kafka → bronze, from where the tables stand to the topics' end, or on and on.
 
         Returns:
-            `records` and `undecodable` (by stream), `skipped`, `commits`, `seconds`, `partitions` (topic, partition,
-            from, to, lag of each), `warnings` (texts).
+            `records` and `undecodable` (by stream), `skipped`, `commits`, `conflicts`, `seconds`, `partitions` (topic,
+            partition, from, to, lag of each), `warnings` (texts).
         """
     def refine_silver(self, *, progress: _Progress) -> dict[str, Any]:
         """Bronze → silver.
@@ -242,7 +293,7 @@ class Lake:
         """
     def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
         """Files with new rows added after a version (-1 is all), as in `snapshot`."""
-    def scan(self, table: str, *, columns: list[str] | None = None) -> Any:
+    def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
         """A table's rows as an Arrow stream, partition columns filled in."""
     def replace(
         self,

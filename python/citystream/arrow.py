@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from . import _core
 
 _ROWS = 4096
 
@@ -22,22 +24,25 @@ class ArrowStream:
         ['id', 'deviceId', 'location']
     """
 
-    def __init__(self, name: str, make: Callable[[], Any], schema: Callable[[], Any] | None = None) -> None:
+    def __init__(self, name: str, core: _core.ArrowStream) -> None:
         self.name = name
-        self._make = make
-        self._schema = schema
+        self._core = core
 
     @property
-    def schema(self) -> Any:
-        """The Arrow schema, by `__arrow_c_schema__`."""
-        return self._make() if self._schema is None else self._schema()
+    def schema(self) -> _core.ArrowSchema:
+        """The Arrow schema, by `__arrow_c_schema__`, with the columns' `names`."""
+        return self._core.schema
 
-    def __arrow_c_schema__(self) -> Any:  # noqa: PLW3201
-        return self.schema.__arrow_c_schema__()
+    # With this, DuckDB needn't start the stream to see its columns.
+    def __arrow_c_schema__(self) -> Any:
+        return self._core.__arrow_c_schema__()
 
-    # DuckDB asks the schema of `__arrow_c_schema__`, and so for the stream only once.
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:  # noqa: PLW3201
-        return self._make().__arrow_c_stream__(requested_schema)
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self._core.__arrow_c_stream__(requested_schema)
+
+    def __iter__(self) -> Iterator[_core.ArrowBatch]:
+        """The record batches."""
+        return iter(self._core)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows as dicts that `json.dumps` takes; times are ISO 8601 text with milliseconds."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, times, topics
 from .arrow import ArrowStream
+from .errors import ConfigError
 from .network import Network
 from .report import Report
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong between a sensor and Kafka. Each share is between 0 and 1; a fault never changes the clean events.
+    """What goes wrong between a sensor and Kafka. Shares are between 0 and 1; no fault changes the clean events.
 
     Args:
         late: Share of events sent late.
         late_bound: Greatest delay of these.
         duplicate: Share of events sent twice.
         drop: Share of events never sent.
-        corrupt: Share of events whose bytes are harmed: cut short, a wrong type, a missing field, a number out of range.
+        corrupt: Share of events whose bytes are harmed: cut short, a wrong type, a field missing or out of range.
 
     Examples:
         >>> Faults(late=0.05, late_bound="10min")
@@ -79,6 +80,9 @@ class City:
         faults = faults or Faults()
         # A single name is an iterable of letters, and surely not meant so.
         names = [streams] if isinstance(streams, str) else None if streams is None else list(streams)
+        for what, value in (("seed", seed), ("vehicles", vehicles), ("threads", threads)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"{what} is {value!r}. Give a whole number from 0")
         start_ms, length_ms = times.instant_ms(start, "start"), times.duration_ms(duration)
         self._make = partial(
             _core.City,
@@ -151,7 +155,7 @@ class City:
         """The same events as dicts that `json.dumps` takes, for scripts that send message by message."""
         return self.events(stream).rows()
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
+    def __iter__(self) -> Iterator[tuple[str, _core.ArrowBatch]]:
         """All streams in the order in which they would be sent, as (stream, Arrow record batch)."""
         return iter(self.core.batches())
 
@@ -165,8 +169,10 @@ class City:
             >>> whole == {row["id"] for n in range(2) for row in city.part(n, 2).rows("weather")}
             True
         """
+        if not 0 <= index < of:
+            raise ConfigError(f"part {index} of {of} does not exist. Parts are counted from 0: part(0, {max(of, 1)})")
         part = copy(self)
-        part._part = (index, of)
+        part._part = (index, of)  # noqa: SLF001
         part.core = self._make(part=index, parts=of)
         return part
 
@@ -213,5 +219,4 @@ class WriteReport(Report):
 
 
 def _stream(core: _core.City, stream: str) -> ArrowStream:
-    schema = _core.wire_schema(stream)
-    return ArrowStream(stream, lambda: core.events(stream), lambda: schema)
+    return ArrowStream(stream, core.events(stream))

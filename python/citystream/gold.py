@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from . import sql
+from .errors import ConflictError, TableError
+from .report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from . import _core
-    from .errors import TableError
 
 # The partition column that holds a time column's UTC date, and so tells which files a range of times can be in.
 DATE_OF = {"event_time": "event_date", "ingested_at": "ingest_date", "window_start": "window_date"}
@@ -66,8 +67,8 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Refreshed:
-    """What happened to one table: how many rows were written for which windows; version None means nothing had changed."""
+class Refreshed(Report):
+    """What happened to one table: rows written, and for which windows; version None where nothing had changed."""
 
     name: str
     rows: int
@@ -158,8 +159,6 @@ def refresh(
 
 
 def _refresh_one(lake: _core.Lake, query: sql.Query, memory: str | None) -> Refreshed:
-    from .errors import ConflictError  # noqa: PLC0415
-
     started = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -292,10 +291,9 @@ def _all_dates(con: duckdb.DuckDBPyConnection, query: sql.Query, sources: Mappin
             continue
         snapshot = sources[source.table]
         register(con, snapshot)
-        margin = f"INTERVAL '{int(query.lookback.total_seconds())}' SECOND"
+        t, margin = _name(source.time), f"INTERVAL '{int(query.lookback.total_seconds())}' SECOND"
         first, last = con.execute(
-            f"SELECT CAST(min({_name(source.time)}) - {margin} AS DATE), CAST(max({_name(source.time)}) + {margin} AS DATE) "
-            f"FROM {source.table}"
+            f"SELECT CAST(min({t}) - {margin} AS DATE), CAST(max({t}) + {margin} AS DATE) FROM {source.table}"
         ).fetchall()[0]
         if first is not None:
             dates.update(first + DAY * n for n in range((last - first).days + 1))
@@ -345,7 +343,4 @@ def _text(text: str) -> str:
 
 
 def _table_error(what: str, way_out: str) -> TableError:
-    # Imported here, so that the SQL can be tested without the compiled module.
-    from .errors import TableError  # noqa: PLC0415
-
     return TableError(f"{what}. {way_out}")

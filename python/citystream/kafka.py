@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from typing_extensions import Self
+
 
 @dataclass(frozen=True)
 class PublishReport(Report):
@@ -159,7 +161,7 @@ class Publisher:
         """Flushes and closes; gives the totals of all that was sent."""
         return PublishReport.of(self._core.close())
 
-    def __enter__(self) -> Publisher:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,16 @@ import duckdb
 from . import _core, gold, sql, times
 from .arrow import ArrowStream
 from .city import City
-from .errors import ConfigError, TableError
+from .errors import ConfigError
 from .nearest import nearest
 from .progress import Progress, shown
 from .report import Report, size
 from .topics import servers_of, topics_of
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 # Tables of this prefix are made by SQL, the others by Rust.
 _SQL_TIERS = ("dim.", "gold.")
@@ -40,12 +40,17 @@ class Partition(Report):
 
 @dataclass(frozen=True)
 class IngestReport(Report):
-    """What came into bronze. `records` includes `undecodable`; `skipped` are markers of transactions and the like."""
+    """What came into bronze.
+
+    `records` includes `undecodable`; `skipped` are offsets without a record for us, such as markers of transactions;
+    `conflicts` are commits that another writer won, which were read again.
+    """
 
     records: int
     undecodable: int
     skipped: int
     commits: int
+    conflicts: int
     seconds: float
     by_stream: dict[str, int]
     partitions: tuple[Partition, ...]
@@ -59,6 +64,7 @@ class IngestReport(Report):
             undecodable=sum(found["undecodable"].values()),
             skipped=found["skipped"],
             commits=found["commits"],
+            conflicts=found["conflicts"],
             seconds=found["seconds"],
             by_stream=dict(found["records"]),
             partitions=tuple(
@@ -129,10 +135,10 @@ class Tables(tuple[TableInfo, ...]):
 
 
 class Table(ArrowStream):
-    """One version of a table, as Arrow."""
+    """A table as Arrow. What is said of it is of one version; a consumer that comes later reads the newest."""
 
-    def __init__(self, name: str, found: Mapping[str, Any], scan: Callable[[], Any]) -> None:
-        super().__init__(name, scan, lambda: found["schema"])
+    def __init__(self, name: str, found: Mapping[str, Any], core: _core.ArrowStream) -> None:
+        super().__init__(name, core)
         #: Version of the table.
         self.version: int = found["version"]
         #: The folder of its Delta log.
@@ -206,10 +212,10 @@ class Lake:
         Args:
             source: Kafka's bootstrap servers (None takes KAFKA_BOOTSTRAP_SERVERS), or a `City`, which needs no broker.
             follow: Goes on until Ctrl-C; otherwise stops at the topics' present end.
-            topics: Topic of a stream; the rest by GPS_TOPIC and so on, else the defaults. A default topic that doesn't exist
-                gives a warning.
+            topics: Topic of a stream; the rest by GPS_TOPIC and so on, else the defaults. A default topic that doesn't
+                exist gives a warning.
             security: Settings of librdkafka.
-            on_gap: "error", or "record" to note records that the topic has lost in bronze.ingest_gap and go on.
+            on_gap: What to do where records that were not yet read are gone from the topic: "error".
             new_epoch: Takes a topic that was deleted and made anew from its start.
             pipeline: Name under which the offsets are kept; two pipelines read independently.
             file_bytes: A commit is due at this size of a file.
@@ -301,7 +307,7 @@ class Lake:
             ConfigError: There is no such table; names the nearest.
         """
         self._known(name)
-        return Table(name, self.core.snapshot(name), lambda: self.core.scan(name))
+        return Table(name, self.core.snapshot(name), self.core.scan(name))
 
     def query(self, query: str) -> duckdb.DuckDBPyRelation:
         """A DuckDB relation over the tables as they are now: what is committed later doesn't change it.
@@ -316,7 +322,10 @@ class Lake:
         gold.in_utc(con)
         for name in self._tables_of(con, query):
             gold.register(con, gold.Snapshot.of(self.core, name))
-        return con.sql(query)
+        relation: duckdb.DuckDBPyRelation | None = con.sql(query)
+        if relation is None:
+            raise ConfigError(f"{query!r} gives no rows. A query reads: start it with select")
+        return relation
 
     def tables(self) -> Tables:
         """Every table's rows, files, bytes, version, lag and last commit."""
@@ -336,7 +345,9 @@ class Lake:
         )
 
     def check(self, *, progress: Progress = None) -> list[str]:
-        """What is wrong with the lake: records twice or missing, silver that doesn't add up, files that the log doesn't know.
+        """What is wrong with the lake.
+
+        Looks for records twice or missing, silver that doesn't add up, and files that the log doesn't know.
 
         Returns:
             One text for each fault; none is sound.

@@ -22,18 +22,18 @@ class Network:
 
     @property
     def roads(self) -> ArrowStream:
-        """The directed roads: roadId, name, roadClass, district, lengthM, lanes, freeFlowKmh and geometry, as [lat, lon] pairs."""
-        return ArrowStream("roads", self._core.roads)
+        """The roads, directed: roadId, name, roadClass, district, lengthM, lanes, freeFlowKmh, geometry."""
+        return ArrowStream("roads", self._core.roads())
 
     @property
     def cameras(self) -> ArrowStream:
         """The traffic cameras: cameraId, roadId, offsetM and location, as [lat, lon]."""
-        return ArrowStream("cameras", self._core.cameras)
+        return ArrowStream("cameras", self._core.cameras())
 
     @property
     def stations(self) -> ArrowStream:
         """The weather stations: stationId, district and location, as [lat, lon]."""
-        return ArrowStream("stations", self._core.stations)
+        return ArrowStream("stations", self._core.stations())
 
     def __repr__(self) -> str:
         return f"<network of city {self._core.city_id}: roads, cameras, stations>"
@@ -52,14 +52,17 @@ class Network:
             return f"{(point[1] - west) * squeeze * scale:.1f},{(north - point[0]) * scale:.1f}"
 
         lines = "".join(
-            f"<polyline points='{' '.join(map(place, road['geometry']))}' stroke-width='{_STROKE.get(road['roadClass'], 0.5)}'/>"
+            f"<polyline points='{' '.join(map(place, road['geometry']))}' "
+            f"stroke-width='{_STROKE.get(road['roadClass'], 0.5)}'/>"
             for road in roads
         )
+        cameras, stations = self._dots(self.cameras, 1.8, place), self._dots(self.stations, 4, place)
         return (
-            f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-4 -4 {_WIDTH + 8} {height + 8}' width='{_WIDTH + 8}' role='img' "
-            f"aria-label='Map of {len(roads):,} roads'><g fill='none' stroke='#5b6b7f' stroke-linecap='round'>{lines}</g>"
-            f"<g fill='#d1495b'>{self._dots(self.cameras, 1.8, place)}</g><g fill='#2e8b57'>{self._dots(self.stations, 4, place)}</g>"
-            f"</svg><p>{len(roads):,} roads; cameras red, weather stations green</p>"
+            f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-4 -4 {_WIDTH + 8} {height + 8}' "
+            f"width='{_WIDTH + 8}' role='img' aria-label='Map of {len(roads):,} roads'>"
+            f"<g fill='none' stroke='#5b6b7f' stroke-linecap='round'>{lines}</g>"
+            f"<g fill='#d1495b'>{cameras}</g><g fill='#2e8b57'>{stations}</g></svg>"
+            f"<p>{len(roads):,} roads; cameras red, weather stations green</p>"
         )
 
     @staticmethod

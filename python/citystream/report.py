@@ -7,6 +7,8 @@ import datetime as dt
 from html import escape
 from typing import Any
 
+_KILO = 1000
+
 
 class Report:
     """What every report can do; reports are frozen dataclasses."""
@@ -17,7 +19,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text(value))}</td></tr>"
+            f"<tr><th style='text-align:left'>{escape(name)}</th>"
+            f"<td style='text-align:left'>{escape(text(value))}</td></tr>"
             for name, value in self.to_dict().items()
         )
         return f"<table><caption>{escape(type(self).__name__)}</caption>{cells}</table>"
@@ -58,9 +61,8 @@ def size(count: int) -> str:
         >>> size(512), size(1_500_000)
         ('512 B', '1.5 MB')
     """
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= _KILO and len(units) > 1:
+        value /= _KILO
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"

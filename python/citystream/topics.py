@@ -1,4 +1,4 @@
-"""Which topic carries which stream, and where the servers are: the variables of the original scripts, then the defaults."""
+"""Which topic carries which stream, and where the servers are: the original scripts' variables, then defaults."""
 
 from __future__ import annotations
 

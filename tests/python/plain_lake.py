@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -13,56 +14,78 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SILVER_META = (
-    "h3_cell varchar, lateness_s double, kafka_topic varchar, kafka_partition int, kafka_offset bigint, "
-    "row_in_record int, ingested_at timestamptz, event_date date"
-)
-BRONZE_META = (
-    "rescued varchar, kafka_topic varchar, kafka_partition int, kafka_offset bigint, row_in_record int, "
-    "kafka_timestamp timestamptz, ingested_at timestamptz, error_stage varchar, error_reason varchar, "
-    "error_detail varchar, ingest_date date, decoded boolean"
-)
-
-# As in src/schema: the silver name of each column.
+# As in src/schema: the silver name of each column; for bronze, what the SQL reads.
+_SILVER = """
+    h3_cell varchar, lateness_s double, kafka_topic varchar, kafka_partition int, kafka_offset bigint,
+    row_in_record int, ingested_at timestamptz, event_date date
+"""
+_SIDE = "kafka_offset bigint, ingested_at timestamptz, ingest_date date"
+_BRONZE = """
+    rescued varchar, error_stage varchar, error_reason varchar, error_detail varchar, kafka_topic varchar,
+    kafka_partition int, kafka_offset bigint, row_in_record int, kafka_timestamp timestamptz,
+    ingested_at timestamptz, ingest_date date, decoded boolean
+"""
 COLUMNS = {
-    "silver.vehicle": "id varchar, device_id varchar, event_time timestamptz, lat double, lon double, speed_kmh double, "
-    "direction varchar, make varchar, model varchar, model_year int, fuel_type varchar, sent_at timestamptz, "
-    "heading_deg double, odometer_km double, road_id varchar, vehicle_type varchar, " + SILVER_META,
-    "silver.gps": "id varchar, device_id varchar, event_time timestamptz, speed_kmh double, direction varchar, "
-    "vehicle_type varchar, sent_at timestamptz, lat double, lon double, heading_deg double, accuracy_m double, "
-    "fix varchar, " + SILVER_META,
-    "silver.traffic": "id varchar, device_id varchar, camera_id varchar, lat double, lon double, event_time timestamptz, "
-    "snapshot varchar, sent_at timestamptz, road_id varchar, interval_s int, vehicle_count int, car_count int, "
-    "van_count int, goods_count int, emergency_count int, mean_speed_kmh double, p85_speed_kmh double, "
-    "speed_histogram int[], occupancy double, headway_s double, queue_m double, snapshot_sha256 varchar, "
-    + SILVER_META,
-    "silver.weather": "id varchar, device_id varchar, lat double, lon double, event_time timestamptz, temperature_c double, "
-    "weather_condition varchar, precipitation_mmh double, wind_speed_kmh double, humidity_pct int, aqi int, "
-    "sent_at timestamptz, wind_direction_deg double, visibility_m double, pm25_ugm3 double, pm10_ugm3 double, "
-    "no2_ppb double, o3_ppb double, dominant_pollutant varchar, " + SILVER_META,
-    "silver.emergency": "id varchar, device_id varchar, incident_id varchar, incident_type varchar, "
-    "event_time timestamptz, lat double, lon double, status varchar, description varchar, sent_at timestamptz, "
-    "severity int, road_id varchar, lanes_blocked int, responder_id varchar, " + SILVER_META,
-    "silver.quarantine": "stream varchar, rule varchar, ingested_at timestamptz, ingest_date date",
-    "silver.duplicate": "stream varchar, id varchar, ingested_at timestamptz, ingest_date date",
-    "bronze.reference": "id varchar, kind varchar, "
-    "road struct(roadId varchar, name varchar, roadClass varchar, district varchar, lengthM double, lanes int, "
-    "freeFlowKmh double, geometry double[][]), "
-    "camera struct(cameraId varchar, roadId varchar, offsetM double, location double[]), "
-    "station struct(stationId varchar, district varchar, location double[]), "
-    "vehicle struct(deviceId varchar, vehicleType varchar, make varchar, model varchar, year int, fuelType varchar), "
-    + BRONZE_META,
-    **{
-        f"bronze.{stream}": "id varchar, " + BRONZE_META
-        for stream in ("vehicle", "gps", "traffic", "weather", "emergency")
-    },
-    "dim.road": "road_id varchar, road_name varchar, road_class varchar, district varchar, length_m double, lanes int, "
-    "free_flow_kmh double, geometry double[][], updated_at timestamptz",
-    "dim.camera": "camera_id varchar, road_id varchar, offset_m double, lat double, lon double, updated_at timestamptz",
+    "silver.vehicle": f"""
+        id varchar, device_id varchar, event_time timestamptz, lat double, lon double, speed_kmh double,
+        direction varchar, make varchar, model varchar, model_year int, fuel_type varchar, sent_at timestamptz,
+        heading_deg double, odometer_km double, road_id varchar, vehicle_type varchar, {_SILVER}
+    """,
+    "silver.gps": f"""
+        id varchar, device_id varchar, event_time timestamptz, speed_kmh double, direction varchar,
+        vehicle_type varchar, sent_at timestamptz, lat double, lon double, heading_deg double, accuracy_m double,
+        fix varchar, road_id varchar, {_SILVER}
+    """,
+    "silver.traffic": f"""
+        id varchar, device_id varchar, camera_id varchar, lat double, lon double, event_time timestamptz,
+        snapshot varchar, sent_at timestamptz, road_id varchar, interval_s int, vehicle_count int, car_count int,
+        van_count int, goods_count int, emergency_count int, mean_speed_kmh double, p85_speed_kmh double,
+        speed_histogram int[], occupancy double, headway_s double, queue_m double, snapshot_sha256 varchar, {_SILVER}
+    """,
+    "silver.weather": f"""
+        id varchar, device_id varchar, lat double, lon double, event_time timestamptz, temperature_c double,
+        weather_condition varchar, precipitation_mmh double, wind_speed_kmh double, humidity_pct int, aqi int,
+        sent_at timestamptz, wind_direction_deg double, visibility_m double, pm25_ugm3 double, pm10_ugm3 double,
+        no2_ppb double, o3_ppb double, dominant_pollutant varchar, {_SILVER}
+    """,
+    "silver.emergency": f"""
+        id varchar, device_id varchar, incident_id varchar, incident_type varchar, event_time timestamptz, lat double,
+        lon double, status varchar, description varchar, sent_at timestamptz, severity int, road_id varchar,
+        lanes_blocked int, responder_id varchar, {_SILVER}
+    """,
+    "silver.quarantine": f"stream varchar, id varchar, rule varchar, {_SIDE}",
+    "silver.duplicate": f"stream varchar, id varchar, {_SIDE}",
+    "bronze.reference": f"""
+        id varchar, kind varchar,
+        road struct(roadId varchar, name varchar, roadClass varchar, district varchar, lengthM double, lanes int,
+            freeFlowKmh double, geometry double[][]),
+        camera struct(cameraId varchar, roadId varchar, offsetM double, location double[]),
+        station struct(stationId varchar, district varchar, location double[]),
+        vehicle struct(deviceId varchar, vehicleType varchar, make varchar, model varchar, year int, fuelType varchar),
+        {_BRONZE}
+    """,
+    **{f"bronze.{s}": f"id varchar, {_BRONZE}" for s in ("vehicle", "gps", "traffic", "weather", "emergency")},
+    "dim.road": """
+        road_id varchar, road_name varchar, road_class varchar, district varchar, length_m double, lanes int,
+        free_flow_kmh double, geometry double[][], updated_at timestamptz
+    """,
+    "dim.camera": """
+        camera_id varchar, road_id varchar, offset_m double, lat double, lon double, updated_at timestamptz
+    """,
     "dim.station": "station_id varchar, district varchar, lat double, lon double, updated_at timestamptz",
-    "dim.vehicle": "device_id varchar, vehicle_type varchar, make varchar, model varchar, model_year int, "
-    "fuel_type varchar, updated_at timestamptz",
+    "dim.vehicle": """
+        device_id varchar, vehicle_type varchar, make varchar, model varchar, model_year int, fuel_type varchar,
+        updated_at timestamptz
+    """,
 }
+
+
+@cache
+def columns_of(name: str) -> list[str]:
+    """The names of a table's columns."""
+    with duckdb.connect() as con:
+        con.execute(f"create table t ({COLUMNS[name]})")
+        return [row[0] for row in con.execute("describe t").fetchall()]
 
 
 def at(text: str) -> dt.datetime:
@@ -88,7 +111,7 @@ class PlainLake:
         for row in rows:
             row = dict(row)
             for time, date in gold.DATE_OF.items():
-                if time in row and f" {date} " in COLUMNS[name]:
+                if time in row and date in columns_of(name):
                     row.setdefault(date, row[time].date())
             if name.startswith("bronze."):
                 row.setdefault("decoded", row.get("error_reason") is None)
@@ -113,7 +136,8 @@ class PlainLake:
 
     def partitions(self, name: str) -> list[str]:
         """The table's partition columns."""
-        return [p for p in gold.PARTITION_TYPES if f" {p} " in f" {COLUMNS[name]} ".replace(",", " ")]
+        columns = columns_of(name)
+        return [p for p in gold.PARTITION_TYPES if p in columns]
 
     def snapshot(self, name: str) -> gold.Snapshot:
         """What the lake would say about the table."""

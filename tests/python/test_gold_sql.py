@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from plain_lake import PlainLake, at
 
 from citystream import gold
-from plain_lake import PlainLake, at
 
 DAY = "2026-06-01"
 

@@ -34,10 +34,10 @@ KPIS = {
             end as hours,
             sum(probe_reports) as reports,
             sum(probe_reports * speed_kmh) / sum(probe_reports) as speed_kmh,
-            sum(probe_reports * travel_time_index) / sum(case when travel_time_index is not null then probe_reports end)
-                as travel_time_index,
-            100.0 * sum(case when level_of_service in ('D', 'E', 'F') then probe_reports else 0 end) / sum(probe_reports)
-                as los_d_or_worse_pct
+            sum(probe_reports * travel_time_index)
+                / sum(case when travel_time_index is not null then probe_reports end) as travel_time_index,
+            100.0 * sum(case when level_of_service in ('D', 'E', 'F') then probe_reports else 0 end)
+                / sum(probe_reports) as los_d_or_worse_pct
         from gold.road_5min
         where probe_reports > 0
         group by all
@@ -102,8 +102,8 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """One city day through bronze, silver and gold, then its KPIs.
 
-        Without a broker the city goes straight to bronze; where KAFKA_BOOTSTRAP_SERVERS is set, through that broker. A second
-        run finds everything done.
+        Without a broker the city goes straight to bronze; where KAFKA_BOOTSTRAP_SERVERS is set, through that broker. A
+        second run finds everything done.
         """
         run(city.city(settings, FAULTS), directory, kafka, output, settings)
 

@@ -47,7 +47,7 @@ def _ingest(app: typer.Typer) -> None:
             bool, typer.Option("--refine", help="Refine afterwards; with --follow, again and again.")
         ] = False,
         every: Annotated[str, typer.Option(help="With --follow --refine: the pause between two rounds.")] = "10s",
-        on_gap: Annotated[str, typer.Option(help="Records lost by the topic: error, or record and go on.")] = "error",
+        on_gap: Annotated[str, typer.Option(help="Where the topic has lost unread records: error.")] = "error",
         new_epoch: Annotated[
             bool, typer.Option("--new-epoch", help="Take a topic that was deleted and made anew from its start.")
         ] = False,
@@ -106,7 +106,7 @@ def _query(app: typer.Typer) -> None:
     @command(
         app,
         "query",
-        'citystream query lake "select * from gold.road_5min order by window_start limit 5"',
+        'citystream query lake "select * from gold.road_5min limit 5"',
         'citystream query lake "select count(*) from silver.gps" --json',
     )
     def query(
@@ -119,9 +119,6 @@ def _query(app: typer.Typer) -> None:
     ) -> None:
         """Runs SQL over the tables as they are now."""
         relation = Lake(lake, create=False).query(sql)
-        if relation is None:
-            output.document({"columns": [], "rows": []})
-            return
         names, rows = fetch(relation, None if output.json else limit + 1)
         output.document({"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
         if output.words:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -119,8 +120,9 @@ class KafkaOptions:
 def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a command.
 
-    Its parameters may be dataclasses of options, which are laid flat; one of type `Output` brings `--json` and `--quiet`,
-    and one of type `Settings` none. Errors of citystream end it with status 1, wrong options with 2, Ctrl-C with 130.
+    Its parameters may be dataclasses of options, which are laid flat; one of type `Output` brings `--json` and
+    `--quiet`, and one of type `Settings` none. Errors of citystream end it with status 1, wrong options with 2, Ctrl-C
+    with 130.
 
     Args:
         app: Where.
@@ -181,7 +183,11 @@ def _run(function: Callable[..., Any], values: dict[str, Any], output: Output) -
         return 130
     except ConfigError as error:
         return fail(error, 2, output)
-    except (CitystreamError, duckdb.Error) as error:
+    except BrokenPipeError:
+        # The reader has seen enough; say nothing more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (CitystreamError, duckdb.Error, OSError) as error:
         return fail(error, 1, output)
     return output.status
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from citystream.report import Report
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-# Where nobody sees a terminal's edge: logs and pipes.
-_WIDTH = 140
+# Logs and pipes have no edge.
+_WIDTH = 10_000
 
 
 @dataclass
@@ -61,6 +61,7 @@ class Output:
         """Prints a table for people; a column whose cells are all numbers stands right."""
         from rich.table import Table  # noqa: PLC0415
 
+        target = console()
         cells = [list(row) for row in rows]
         shown = Table(
             title=title or None, title_justify="left", show_header=any(headings), caption=note, caption_justify="left"
@@ -70,7 +71,19 @@ class Output:
             shown.add_column(heading, justify="right" if numeric and cells else "left", overflow="fold")
         for row in cells:
             shown.add_row(*(_plain_markup(cell) for cell in row))
-        console().print(shown)
+        natural = target.measure(shown, options=target.options.update(max_width=_WIDTH)).maximum
+        if target.is_terminal and natural > 1.5 * target.width:
+            self._blocks(headings, cells)
+        else:
+            target.print(shown)
+
+    @staticmethod
+    def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        # Too many columns for this terminal: each row on its own lines.
+        width = max(len(heading) for heading in headings)
+        for number, row in enumerate(rows, start=1):
+            sys.stdout.write(f"row {number}\n")
+            sys.stdout.writelines(f"  {h.ljust(width)}  {c}\n" for h, c in zip(headings, row, strict=True))
 
     def line(self, words: str) -> None:
         """Prints one line for people."""

@@ -9,6 +9,7 @@ import typer
 
 from citystream import ConfigError
 from citystream.settings import Settings
+from citystream.topics import topics_of
 
 from .options import CityOptions, KafkaOptions, command
 from .output import Output
@@ -34,8 +35,8 @@ def add_to(app: typer.Typer) -> None:
         app,
         "simulate",
         "citystream simulate --to ndjson --out events --duration 1h",
-        "citystream simulate --to kafka --bootstrap-servers localhost:9092 --create-topics 4 --speed 60",
-        "citystream simulate --to stdout --streams gps --vehicles 100 --duration 10min | head",
+        "citystream simulate --to kafka --create-topics 4 --speed 60",
+        "citystream simulate --to stdout --streams gps --duration 10min | head",
     )
     def simulate(
         city: CityOptions,
@@ -63,7 +64,8 @@ def add_to(app: typer.Typer) -> None:
             wrong = [flag for flag, value in (("--speed", speed), ("--rate", rate)) if value is not None]
             if wrong:
                 raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
-            _write(made, to, out, output, reference=reference)
+            topics = topics_of(kafka.keywords(settings)["topics"])
+            _write(made, to, out, output, reference=reference, topics=topics)
             return
         from citystream import Publisher  # noqa: PLC0415
 
@@ -79,7 +81,7 @@ def add_to(app: typer.Typer) -> None:
         output.status = 1 if report.failed else 0
 
 
-def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: bool) -> None:
+def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: bool, topics: dict[str, str]) -> None:
     from citystream.city import WriteReport  # noqa: PLC0415
     from citystream.progress import shown  # noqa: PLC0415
 
@@ -88,7 +90,7 @@ def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: 
     if to is not Sink.stdout and out is None:
         raise ConfigError(f"--to {to.value} has no folder. Add --out FOLDER")
     with shown(output.progress) as callback:
-        found = city.core.write(to=to.value, out=out, reference=reference, progress=callback)
+        found = city.core.write(to=to.value, out=out, reference=reference, topics=topics, progress=callback)
     if to is not Sink.stdout:
         report = WriteReport(
             events=sum(found["events"].values()),

@@ -28,7 +28,7 @@ def _create(app: typer.Typer) -> None:
         app,
         "create",
         "citystream topics create --partitions 4",
-        "citystream topics create --bootstrap-servers broker:9092 --partitions 12 --replication 3",
+        "citystream topics create --partitions 12 --replication 3",
     )
     def create(
         kafka: KafkaOptions,

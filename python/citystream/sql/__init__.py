@@ -12,10 +12,10 @@ A file `sql/gold/NAME.sql` defines the table `gold.NAME`. It starts with comment
     --   road_id       text       -     the road
     --   window_start  timestamp  -     start of the window
 
-`window` is a length that divides a day, or `whole` for a table that is computed from all rows each time. A windowed table's query
-gets `$from` and `$to`, whole UTC days as timestamps, and gives the windows that start in them; it may read each source from
-`$from - lookback` to `$to + lookback`. Sources change windows by the column after `by`; a source without one changes
-every window. A table with a column `window_date` is partitioned by it.
+`window` is a length that divides a day, or `whole` for a table that is computed from all rows each time. A windowed
+table's query gets `$from` and `$to`, whole UTC days as timestamps, and gives the windows that start in them; it may
+read each source from `$from - lookback` to `$to + lookback`. Sources change windows by the column after `by`; a source
+without one changes every window. A table with a column `window_date` is partitioned by it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from citystream.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from citystream.errors import ConfigError
 
 # Column types of a header, as DuckDB prints them.
 TYPES = {
@@ -261,7 +261,4 @@ def _broken(path: Path, number: int, what: str, way_out: str) -> ConfigError:
 
 
 def _config(what: str, way_out: str) -> ConfigError:
-    # Imported here, so that the files can be read and tested without the compiled module.
-    from citystream.errors import ConfigError  # noqa: PLC0415
-
     return ConfigError(f"{what}. {way_out}")
