@@ -13,7 +13,7 @@ use super::error::to_py;
 use super::kafka::security_of;
 use crate::error::{Error, Result};
 use crate::lake::{self, BronzeOptions, DataFile};
-use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
+use crate::pipeline::{Ingested, KafkaIngest, OnGap, Progress, ingest_city, ingest_kafka};
 
 /// A folder of Delta tables.
 #[pyclass(module = "citystream", frozen)]
@@ -95,6 +95,26 @@ impl Lake {
         report(py, &done, began)
     }
 
+    #[pyo3(signature = (*, progress))]
+    fn refine_silver<'py>(
+        &self,
+        py: Python<'py>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.refine_silver(cancel.flag(), &mut |now| (run.progress)(told(now)))
+        })?;
+        let report = PyDict::new(py);
+        report.set_item("silver", done.silver)?;
+        report.set_item("dead_letter", done.dead_letter)?;
+        report.set_item("quarantine", done.quarantine)?;
+        report.set_item("duplicate", done.duplicate)?;
+        report.set_item("seconds", done.seconds)?;
+        report.set_item("bronze_versions", done.bronze_versions)?;
+        Ok(report)
+    }
+
     fn names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         py.detach(|| self.lake.names()).map_err(|e| to_py(py, &e))
     }
@@ -145,6 +165,10 @@ impl Lake {
         }
         Ok(list)
     }
+}
+
+fn told(now: lake::Progress) -> Progress {
+    Progress { stage: now.stage, done: now.done, total: now.total, unit: now.unit, detail: now.detail }
 }
 
 fn gap_rule(name: &str) -> Result<OnGap> {
