@@ -12,6 +12,7 @@ mod unique;
 pub use rules::{AGE_US, AHEAD_US, ID_CONFLICT, Rule, Verdicts, apply_rules, rules};
 pub use shape::to_silver;
 pub(crate) use step::silver_app_id;
+pub(crate) use unique::uuid;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;

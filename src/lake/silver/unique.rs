@@ -57,7 +57,8 @@ struct Ids {
     others: HashMap<(i32, String), Winner>,
 }
 
-fn uuid(text: &str) -> Option<u128> {
+/// The number that a UUID in its usual spelling stands for; `None` for any other text.
+pub(crate) fn uuid(text: &str) -> Option<u128> {
     let bytes = text.as_bytes();
     if bytes.len() != 36 {
         return None;
