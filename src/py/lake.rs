@@ -13,7 +13,7 @@ use super::error::to_py;
 use super::kafka::security_of;
 use crate::error::{Error, Result};
 use crate::lake::{self, BronzeOptions, DataFile, Replace};
-use crate::pipeline::{Ingested, KafkaIngest, OnGap, Progress, ingest_city, ingest_kafka};
+use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
 
 /// A folder of Delta tables.
 #[pyclass(module = "citystream", frozen)]
@@ -103,7 +103,7 @@ impl Lake {
     ) -> PyResult<Bound<'py, PyDict>> {
         let done = blocking::run(py, progress, |run| {
             let cancel = run.cancel.clone();
-            self.lake.refine_silver(cancel.flag(), &mut |now| (run.progress)(told(now)))
+            self.lake.refine_silver(cancel.flag(), run.progress)
         })?;
         let report = PyDict::new(py);
         report.set_item("silver", done.silver)?;
@@ -193,13 +193,9 @@ impl Lake {
     fn check(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
         blocking::run(py, progress, |run| {
             let cancel = run.cancel.clone();
-            self.lake.check(cancel.flag(), &mut |now| (run.progress)(told(now)))
+            self.lake.check(cancel.flag(), run.progress)
         })
     }
-}
-
-fn told(now: lake::Progress) -> Progress {
-    Progress { stage: now.stage, done: now.done, total: now.total, unit: now.unit, detail: now.detail }
 }
 
 fn gap_rule(name: &str) -> Result<OnGap> {
