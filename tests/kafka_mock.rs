@@ -343,9 +343,12 @@ fn a_broker_that_stays_away_ends_the_reading() {
         unreachable_after: Duration::from_millis(500),
         ..ConsumeOptions::new(cluster.bootstrap_servers())
     };
-    let mut consumer = Consumer::open(options, &GO).unwrap();
-    consumer.assign("one", &[(0, 0)]).unwrap();
-    assert!(read_all(&mut consumer).is_empty());
+    let mut consumer = Consumer::open(options.clone(), &GO).unwrap();
+    let mut other = Consumer::open(options, &GO).unwrap();
+    for each in [&mut consumer, &mut other] {
+        each.assign("one", &[(0, 0)]).unwrap();
+        assert!(read_all(each).is_empty());
+    }
     cluster.broker_down(-1).unwrap();
     let deadline = Instant::now() + SOON;
     let error = loop {
@@ -356,6 +359,9 @@ fn a_broker_that_stays_away_ends_the_reading() {
     };
     assert_eq!(error.kind(), ErrorKind::Connection);
     assert!(error.is_retryable());
+    let start = Instant::now();
+    drop(other);
+    assert!(start.elapsed() < Duration::from_secs(2), "leaving took {:?}", start.elapsed());
     // And it goes on when the broker is back.
     cluster.broker_up(-1).unwrap();
     let mut publisher = publisher(&cluster, |_| {});
@@ -370,4 +376,12 @@ fn a_broker_that_stays_away_ends_the_reading() {
         }
     }
     assert_eq!(rows, 5);
+}
+
+#[test]
+fn clients_can_be_moved_to_another_thread() {
+    fn movable<T: Send>() {}
+    movable::<Publisher>();
+    movable::<Consumer>();
+    movable::<Topics>();
 }

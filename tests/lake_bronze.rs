@@ -144,7 +144,9 @@ fn writers_of_different_partitions_do_not_disturb_each_other() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|t| t.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     let lake = folder.lake();
     let expected: Vec<_> = (0..4).flat_map(|p| (0..40).map(move |o| (p, o))).collect();
     assert_eq!(positions(&lake, "bronze.gps"), expected);

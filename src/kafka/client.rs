@@ -28,6 +28,7 @@ pub(super) fn config(servers: &str, security: &Security) -> Result<ClientConfig>
         .set("client.id", "citystream")
         .set("socket.keepalive.enable", "true")
         .set("log.connection.close", "false")
+        .set("log.thread.name", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
     security.apply(&mut config);
     Ok(config)
@@ -53,6 +54,7 @@ struct Noted {
     last: Option<String>,
     login: Option<String>,
     down_since: Option<Instant>,
+    missing: bool,
 }
 
 impl Journal {
@@ -62,7 +64,17 @@ impl Journal {
 
     /// Notes one line of librdkafka's.
     pub(super) fn note(&self, text: &str) {
+        // Its own name comes first: `citystream#producer-1: …`.
+        let text = match text.split_once(": ") {
+            Some((name, rest)) if name.starts_with("citystream#") => rest,
+            _ => text,
+        };
         self.with(|noted| {
+            let login = text.contains("SASL authentication") || text.contains("mechanism handshake failed");
+            if login || text.contains("SSL handshake failed") {
+                noted.login = Some(text.to_owned());
+            }
+            noted.missing |= text.contains("topic does not exist") || text.contains("desired partition");
             // "1/1 brokers are down" says less than the reason, which came before it.
             if text.contains("brokers are down") {
                 noted.down_since.get_or_insert_with(Instant::now);
@@ -88,6 +100,11 @@ impl Journal {
         self.with(|noted| noted.down_since = None);
     }
 
+    /// Whether a topic or partition was said to be missing since the last call.
+    pub(super) fn take_missing(&self) -> bool {
+        self.with(|noted| std::mem::take(&mut noted.missing))
+    }
+
     fn login(&self) -> Option<String> {
         self.with(|noted| noted.login.clone())
     }
@@ -100,11 +117,8 @@ impl ClientContext for Journal {
         }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
+    fn error(&self, _error: KafkaError, reason: &str) {
         self.note(reason);
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Authentication) {
-            self.with(|noted| noted.login = Some(reason.to_owned()));
-        }
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
@@ -144,8 +158,8 @@ pub(super) fn first_contact<C: ClientContext>(
         }
         serve();
         if let Some(reason) = journal.login() {
-            return Err(Error::new(ErrorKind::Kafka, format!("{servers} refused the login: {reason}"))
-                .help("Check user, password and mechanism"));
+            return Err(Error::new(ErrorKind::Kafka, format!("no login at {servers}: {reason}"))
+                .help("Check protocol, mechanism, user, password and ca"));
         }
         if cancel.load(Ordering::Relaxed) {
             return Err(interrupted(&format!("connecting to {servers}")));
@@ -206,6 +220,30 @@ pub(super) fn request_error(
     if connection { error.retryable() } else { error }
 }
 
+/// First and last offset of a partition; waits while it has no leader, which a new topic may not have yet.
+pub(super) fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    journal: &Journal,
+    servers: &str,
+    (topic, partition): (&str, i32),
+    timeout: Duration,
+) -> Result<(i64, i64)> {
+    use RDKafkaErrorCode as Code;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let code = match client.fetch_watermarks(topic, partition, timeout) {
+            Ok(offsets) => return Ok(offsets),
+            Err(cause) => cause.rdkafka_error_code().unwrap_or(Code::Fail),
+        };
+        let passes = matches!(code, Code::NotLeaderForPartition | Code::LeaderNotAvailable);
+        if !passes || Instant::now() >= deadline {
+            let what = format!("asking for the offsets of topic {topic:?} partition {partition}");
+            return Err(request_error(&what, topic, servers, code, journal));
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +252,7 @@ mod tests {
     fn the_reason_outlives_the_summary() {
         let journal = Journal::default();
         journal.note("Connect to ipv4#127.0.0.1:1 failed: Connection refused");
-        journal.note("1/1 brokers are down");
+        journal.note("citystream#producer-1: 1/1 brokers are down");
         assert!(journal.down_since().is_some());
         assert!(journal.last().unwrap().contains("refused"));
         journal.answered();

@@ -394,9 +394,9 @@ impl Publisher {
     /// topic's limit) counts as failed, and the others go on.
     ///
     /// # Errors
-    /// `Kafka` for a topic that does not exist and that the broker does not create by itself, for a 65th topic, and for a
+    /// `Kafka` for a topic that does not exist and that the broker does not create by itself, and for a
     /// producer that can't go on (fenced off, its transaction expired); `Connection` when no broker knows the topic in time;
-    /// `Interrupted`; `Forked`. The messages before the error are in the account.
+    /// `Config` for a 65th topic; `Interrupted`; `Forked`. The messages before the error are in the account.
     pub fn send(&mut self, topic: &str, messages: &Messages, cancel: &AtomicBool) -> Result<()> {
         self.producer.check()?;
         let number = self.number(topic, cancel)?;
@@ -449,8 +449,8 @@ impl Publisher {
         self.find_topic(topic, cancel)?;
         let number = self.topics.len();
         let Some(free) = self.producer.context().tallies.get(number) else {
-            return Err(Error::new(ErrorKind::Kafka, format!("topic {topic:?} is one more than {MAX_TOPICS}"))
-                .help("Use another publisher for it"));
+            return Err(Error::config(format!("topic {topic:?} is one more than the {MAX_TOPICS} of a publisher"))
+                .help("Open another publisher for it"));
         };
         free.get_or_init(|| Tally::new(topic));
         self.topics.push(topic.to_owned());

@@ -226,12 +226,10 @@ impl Topics {
                 if cancel.load(Ordering::Relaxed) {
                     return Err(client::interrupted("describing topics"));
                 }
-                let offsets = self.admin.inner().fetch_watermarks(&topic.name, partition.id, self.timeout);
-                (partition.low, partition.high) = offsets.map_err(|cause| {
-                    let what = format!("asking for the offsets of topic {:?} partition {}", topic.name, partition.id);
-                    let code = cause.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                    self.failed(&what, &topic.name, code)
-                })?;
+                let connection = self.admin.inner();
+                let place = (topic.name.as_str(), partition.id);
+                (partition.low, partition.high) =
+                    client::watermarks(connection, connection.context(), &self.servers, place, self.timeout)?;
             }
         }
         Ok(topics)

@@ -14,7 +14,7 @@ use crate::error::{Context, ErrorKind, Result};
 pub(crate) type Values = Vec<(String, Option<String>)>;
 
 /// Microseconds of a day.
-pub(crate) const DAY_US: i64 = 86_400_000_000;
+const DAY_US: i64 = 86_400_000_000;
 
 /// Days since the epoch of a time in microseconds, UTC.
 pub(crate) fn day(us: i64) -> i32 {
@@ -34,6 +34,14 @@ pub(crate) fn date_text(days: i32) -> String {
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// `2026-06-01T00:00:00.123456Z`.
+pub(crate) fn instant_text(us: i64) -> String {
+    let of_day = us.rem_euclid(DAY_US);
+    let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:06}Z", date_text(day(us)))
 }
 
 /// The folder of a partition below the table: `ingest_date=2026-06-01/decoded=true`.

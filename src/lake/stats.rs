@@ -4,7 +4,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use serde_json::{Map, Value, json};
 
-use super::partition::{DAY_US, date_text, day};
+use super::partition::{date_text, instant_text};
 use arrow::datatypes::{DataType, Schema};
 
 /// Texts are cut to this many characters; a cut maximum gets one more, so that it stays above.
@@ -87,20 +87,12 @@ impl Bound {
         Some(match (self, kind) {
             (Self::Whole(v), DataType::Int32 | DataType::Int64) => json!(v),
             (Self::Whole(v), DataType::Date32) => json!(date_text(v as i32)),
-            (Self::Whole(v), DataType::Timestamp(..)) => json!(instant(v)),
+            (Self::Whole(v), DataType::Timestamp(..)) => json!(instant_text(v)),
             (Self::Real(v), DataType::Float64) if v.is_finite() => json!(v),
             (Self::Bytes(v), DataType::Utf8) => json!(text(&v, upper)?),
             _ => return None,
         })
     }
-}
-
-/// `2026-06-01T00:00:00.123456Z`.
-fn instant(us: i64) -> String {
-    let of_day = us.rem_euclid(DAY_US);
-    let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:06}Z", date_text(day(us)))
 }
 
 fn text(bytes: &[u8], upper: bool) -> Option<String> {

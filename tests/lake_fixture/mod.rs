@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use _core::error::Result;
-use _core::lake::{BronzeOptions, BronzeWriter, Lake};
+use _core::lake::{BronzeOptions, BronzeWriter, Lake, SilverReport};
 use _core::schema::{CityId, Decoded, EventId, Records, SourceId, Stream};
 use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
@@ -135,6 +135,14 @@ pub fn ingest(lake: &Lake, stream: Stream, partition: i32, offset: i64, rows: &[
     writer.commit().unwrap();
 }
 
+pub fn refine(lake: &Lake) -> Result<SilverReport> {
+    lake.refine_silver(&AtomicBool::new(false), &mut |_| {})
+}
+
+pub fn check(lake: &Lake) -> Vec<String> {
+    lake.check(&AtomicBool::new(false), &mut |_| {}).unwrap()
+}
+
 pub struct Folder(pub tempfile::TempDir);
 
 impl Folder {
@@ -203,9 +211,8 @@ pub fn child(test: &str, crash_at: Option<&str>, variables: &[(&str, &str)]) -> 
         command.env("CITYSTREAM_CRASH_AT", at);
     }
     let output = command.output().unwrap();
-    if crash_at.is_none() && !output.status.success() {
-        panic!("{test} failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    let failed = crash_at.is_none() && !output.status.success();
+    assert!(!failed, "{test} failed: {}", String::from_utf8_lossy(&output.stderr));
     output.status
 }
 

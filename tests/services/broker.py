@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ class Broker:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-kafka-{mode}-", dir=runs))
         self._external, self._internal, self._third = free_ports(3)
         self._processes: list[Process] = []
+        self._starts = 0
 
     @property
     def bootstrap_servers(self) -> str:
@@ -49,10 +51,7 @@ class Broker:
                 self._start_zookeeper()
             else:
                 self._format()
-            command = self._java("kafka.Kafka", str(self._properties()), heap=HEAP)
-            server = Process(f"Kafka ({self.mode})", command, self.folder / "server.log")
-            self._processes.append(server)
-            server.wait_until(lambda: accepts(self._external), self.timeout)
+            self._start_kafka()
             roundtrip.wait(self.bootstrap_servers, self._console(), self.timeout)
         except BaseException:
             self.stop()
@@ -121,6 +120,22 @@ class Broker:
         server = Process("ZooKeeper", self._java(main, str(config)), self.folder / "zookeeper.log")
         self._processes.append(server)
         server.wait_until(lambda: accepts(self._third), self.timeout)
+
+    def _start_kafka(self) -> None:
+        command = self._java("kafka.Kafka", str(self._properties()), heap=HEAP)
+        deadline = time.monotonic() + self.timeout
+        while True:
+            log = self.folder / f"server-{self._starts}.log"
+            self._starts += 1
+            server = Process(f"Kafka ({self.mode})", command, log)
+            self._processes.append(server)
+            try:
+                return server.wait_until(lambda: accepts(self._external), self.timeout)
+            except ServiceError as error:
+                # ZooKeeper still holds the session of a broker that was killed.
+                if "NodeExists" not in str(error) or time.monotonic() > deadline:
+                    raise
+                self._processes.remove(server)
 
     def _console(self) -> tuple[list[str], list[str]]:
         where = ("--bootstrap-server", self.bootstrap_servers, "--topic", roundtrip.TOPIC)

@@ -1,0 +1,230 @@
+//! Silver: valid events, one row for each id, and what became of every other row of bronze.
+//!
+//! For each stream at every finished refinement: silver + dead_letter + quarantine + duplicate = bronze, row for row.
+
+mod rules;
+mod shape;
+mod side;
+mod step;
+mod text;
+mod unique;
+
+pub use rules::{AGE_US, AHEAD_US, ID_CONFLICT, Rule, Verdicts, apply_rules, rules};
+pub use shape::to_silver;
+pub(crate) use step::silver_app_id;
+pub(crate) use unique::uuid;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::snapshot::DataFile;
+use super::table::Table;
+use super::{Lake, Progress, go_on};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Side, Stream};
+
+use step::{Step, Tables};
+
+/// How often a step is planned anew because another process refines the same stream.
+const ATTEMPTS: u32 = 50;
+
+/// How a refinement uses memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilverOptions {
+    /// Rows that are held at a time, in silver's columns and with their ids: 0.3 to 0.5 kB each, so about 0.5 GB by
+    /// default. A step takes as many commits of bronze as fit in; one that alone has more rows is handled in parts by the
+    /// hash of the id, each of which reads that commit's files again.
+    pub shard_rows: usize,
+}
+
+impl Default for SilverOptions {
+    fn default() -> Self {
+        // A little more than one bronze commit of the default size, which ends with the batch that crosses its limit.
+        Self { shard_rows: 1_250_000 }
+    }
+}
+
+/// Rows that one step has put where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) silver: i64,
+    pub(crate) dead_letter: u64,
+    pub(crate) quarantine: u64,
+    pub(crate) duplicate: u64,
+}
+
+/// What a refinement has done.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SilverReport {
+    /// Rows by which each silver table has grown, by stream. Below zero where more rows were displaced than came in.
+    pub silver: BTreeMap<String, i64>,
+    /// Records newly in dead_letter.
+    pub dead_letter: u64,
+    /// Rows newly in quarantine.
+    pub quarantine: u64,
+    /// Copies newly in duplicate.
+    pub duplicate: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The version of bronze that silver has reached, by stream; -1 where it has not begun.
+    pub bronze_versions: BTreeMap<String, i64>,
+}
+
+impl Lake {
+    /// Refines what is new in bronze's event streams: each row goes into silver, dead_letter, quarantine or duplicate, once,
+    /// whatever happens on the way. `cancel` ends it between two batches; what is committed stays.
+    ///
+    /// # Errors
+    /// `Table` where bronze's log no longer reaches back to where silver stands. `Store` where a file can't be read or
+    /// written. `Conflict` where other processes kept refining the same stream. `Interrupted` after `cancel`.
+    pub fn refine_silver(&self, cancel: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Result<SilverReport> {
+        self.refine_silver_with(&SilverOptions::default(), cancel, progress)
+    }
+
+    /// As [`Lake::refine_silver`], with other bounds.
+    ///
+    /// # Errors
+    /// As [`Lake::refine_silver`].
+    pub fn refine_silver_with(
+        &self,
+        options: &SilverOptions,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<SilverReport> {
+        let began = Instant::now();
+        let mut report = SilverReport::default();
+        for stream in Stream::EVENTS {
+            self.refine_stream(stream, options, cancel, progress, &mut report)?;
+        }
+        report.seconds = began.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn refine_stream(
+        &self,
+        stream: Stream,
+        options: &SilverOptions,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(Progress),
+        report: &mut SilverReport,
+    ) -> Result<()> {
+        let tables = Tables {
+            bronze: self.bronze_table(stream)?,
+            silver: self.silver_table(stream)?,
+            sides: [
+                self.side_table(Side::DeadLetter)?,
+                self.side_table(Side::Quarantine)?,
+                self.side_table(Side::Duplicate)?,
+            ],
+        };
+        let until = tables.bronze.state()?.version;
+        let grown = report.silver.entry(stream.name().into()).or_default();
+        let (mut done, mut lost) = (0, 0);
+        let total: u64 = waiting(&tables, stream, until)?.iter().map(|(_, files)| count(files)).sum();
+        loop {
+            go_on(cancel)?;
+            let at = Reached::read(&tables, stream)?;
+            report.bronze_versions.insert(stream.name().into(), at.silver);
+            let changes = tables.bronze.changes(at.silver, at.pending.unwrap_or(until).max(until))?;
+            let Some((target, files)) = next_step(changes, at.pending, options.shard_rows as u64) else {
+                return Ok(());
+            };
+            let done_sides = at.sides.map(|side| side == target);
+            let step =
+                Step { stream, tables: &tables, from: at.silver, target, done: done_sides, files, options, cancel };
+            let before = done;
+            let mut said = Instant::now();
+            let mut read = |rows: u64| {
+                done += rows;
+                if said.elapsed() > Duration::from_millis(100) {
+                    said = Instant::now();
+                    let detail = stream.name().to_owned();
+                    progress(Progress { stage: "silver".into(), done, total: Some(total), unit: "rows", detail });
+                }
+            };
+            match step.run(&mut read) {
+                Ok(counts) => {
+                    *grown += counts.silver;
+                    report.dead_letter += counts.dead_letter;
+                    report.quarantine += counts.quarantine;
+                    report.duplicate += counts.duplicate;
+                    let detail = stream.name().to_owned();
+                    progress(Progress { stage: "silver".into(), done, total: Some(total), unit: "rows", detail });
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict && lost < ATTEMPTS => {
+                    lost += 1;
+                    done = before;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// How far the tables of a stream have come.
+struct Reached {
+    silver: i64,
+    sides: [i64; 3],
+    /// The target of a step that was begun: the side tables that have reached it say so.
+    pending: Option<i64>,
+}
+
+impl Reached {
+    fn read(tables: &Tables, stream: Stream) -> Result<Self> {
+        let app = silver_app_id(stream);
+        let at = |table: &Table| Ok::<_, Error>(table.state()?.txns.get(&app).copied().unwrap_or(-1));
+        loop {
+            let silver = at(&tables.silver)?;
+            let mut sides = [-1; 3];
+            for (side, table) in sides.iter_mut().zip(&tables.sides) {
+                *side = at(table)?;
+            }
+            // Another process may have finished a step between the reads, and begun the next.
+            if at(&tables.silver)? != silver {
+                continue;
+            }
+            let pending = sides.iter().copied().filter(|&side| side > silver).max();
+            let target = pending.unwrap_or(silver);
+            if sides.iter().any(|&side| side != silver && side != target) {
+                let text = format!(
+                    "silver.{} has refined bronze to version {silver}, but {} to {sides:?}, which no step leaves behind",
+                    stream.name(),
+                    Side::ALL.map(Side::name).join(", ")
+                );
+                let help = "Was one of these tables restored from a copy? Restore all of silver from the same moment";
+                return Err(Error::new(ErrorKind::Table, text).help(help));
+            }
+            return Ok(Self { silver, sides, pending });
+        }
+    }
+}
+
+fn waiting(tables: &Tables, stream: Stream, until: i64) -> Result<Vec<(i64, Vec<DataFile>)>> {
+    let silver = tables.silver.state()?.txns.get(&silver_app_id(stream)).copied().unwrap_or(-1);
+    tables.bronze.changes(silver, until)
+}
+
+fn count(files: &[DataFile]) -> u64 {
+    files.iter().map(|f| f.rows).sum()
+}
+
+/// The target of the next step and its files: a begun step's, or as many commits as fit into `rows`. `None` where there is
+/// nothing to refine.
+fn next_step(changes: Vec<(i64, Vec<DataFile>)>, pending: Option<i64>, rows: u64) -> Option<(i64, Vec<DataFile>)> {
+    let (mut target, mut files, mut sum) = (None, Vec::new(), 0);
+    for (version, mut added) in changes {
+        let more = count(&added);
+        let fits = match pending {
+            Some(pending) => version <= pending,
+            None => sum == 0 || sum + more <= rows,
+        };
+        if !fits {
+            break;
+        }
+        sum += more;
+        files.append(&mut added);
+        target = Some(version);
+    }
+    target.filter(|_| pending.is_some() || !files.is_empty()).map(|target| (target, files))
+}
