@@ -16,6 +16,8 @@ from .report import Report
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_ROW_BATCH = 2_048
+
 
 @dataclass(frozen=True)
 class Faults:
@@ -153,7 +155,8 @@ class City:
 
     def rows(self, stream: str) -> Iterator[dict[str, Any]]:
         """The same events as dicts that `json.dumps` takes, for scripts that send message by message."""
-        return self.events(stream).rows()
+        # Small batches, so that the first row needn't wait for a long stretch of simulated time.
+        return ArrowStream(stream, self.core.events(stream, batch_rows=_ROW_BATCH)).rows()
 
     def __iter__(self) -> Iterator[tuple[str, _core.ArrowBatch]]:
         """All streams in the order in which they would be sent, as (stream, Arrow record batch)."""
