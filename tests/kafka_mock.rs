@@ -377,3 +377,11 @@ fn a_broker_that_stays_away_ends_the_reading() {
     }
     assert_eq!(rows, 5);
 }
+
+#[test]
+fn clients_can_be_moved_to_another_thread() {
+    fn movable<T: Send>() {}
+    movable::<Publisher>();
+    movable::<Consumer>();
+    movable::<Topics>();
+}

@@ -17,6 +17,8 @@ from .report import Report
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_ROW_BATCH = 2_048
+
 
 DEFAULT_START = "2026-06-01T00:00:00Z"
 DEFAULT_DURATION = "1d"
@@ -142,7 +144,8 @@ class City:
 
     def rows(self, stream: str) -> Iterator[dict[str, Any]]:
         """The same events as dicts that `json.dumps` takes, for scripts that send message by message."""
-        return self.events(stream).rows()
+        # Small batches, so that the first row needn't wait for a long stretch of simulated time.
+        return ArrowStream(stream, self.core.events(stream, batch_rows=_ROW_BATCH)).rows()
 
     def __iter__(self) -> Iterator[tuple[str, _core.ArrowBatch]]:
         """All streams in the order in which they would be sent, as (stream, Arrow record batch)."""

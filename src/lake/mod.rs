@@ -7,10 +7,12 @@
 //! Everything here is synchronous; waiting for the log happens inside.
 
 mod bronze;
+mod check;
 mod crash;
 mod files;
 mod log;
 mod partition;
+mod replace;
 mod scan;
 pub mod silver;
 mod snapshot;
@@ -18,7 +20,9 @@ mod stats;
 mod table;
 
 pub use bronze::{BronzeOptions, BronzeWriter, Committed};
+pub use check::Checked;
 pub use crash::{CRASH_POINTS, crash_point};
+pub use replace::{Replace, Replaced};
 pub use scan::{Scan, ScanReader};
 pub use silver::{SilverOptions, SilverReport};
 pub use snapshot::{DataFile, Snapshot};

@@ -1,6 +1,5 @@
 //! Reading a table's rows: file after file, batch after batch, partition columns filled in.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, RecordBatchReader};
@@ -67,11 +66,6 @@ impl Scan {
             let reader = ParquetFile::open(&file.path)?.batches(&columns, BATCH_ROWS)?;
             self.current = Some((file, reader));
         }
-    }
-
-    /// The file that the next batch comes from, unless that is a new one.
-    pub(crate) fn file(&self) -> Option<&PathBuf> {
-        self.current.as_ref().map(|(file, _)| &file.path)
     }
 }
 

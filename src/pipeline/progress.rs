@@ -4,21 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
-
-/// How far a run is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// What is being done: `simulate`, `publish`, `ingest`, `silver`, `check`.
-    pub stage: String,
-    /// Done so far.
-    pub done: u64,
-    /// All there is to do, where it is known.
-    pub total: Option<u64>,
-    /// Of what: `ms`, `records`, `rows`.
-    pub unit: &'static str,
-    /// The table, stream or topic at hand; may be empty.
-    pub detail: String,
-}
+pub use crate::lake::Progress;
 
 /// Asks a run to stop. Clones ask the same run.
 #[derive(Debug, Clone, Default)]

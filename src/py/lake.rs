@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::arrow::{ArrowSchema, ArrowStream};
+use super::arrow::{ArrowSchema, ArrowStream, reader};
 use super::blocking;
 use super::city::{City, by_stream, topic_names};
 use super::error::to_py;
 use super::kafka::security_of;
 use crate::error::{Error, Result};
-use crate::lake::{self, BronzeOptions, DataFile};
-use crate::pipeline::{Ingested, KafkaIngest, OnGap, Progress, ingest_city, ingest_kafka};
+use crate::lake::{self, BronzeOptions, DataFile, Replace};
+use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
 
 /// A folder of Delta tables.
 #[pyclass(module = "citystream", frozen)]
@@ -103,7 +103,7 @@ impl Lake {
     ) -> PyResult<Bound<'py, PyDict>> {
         let done = blocking::run(py, progress, |run| {
             let cancel = run.cancel.clone();
-            self.lake.refine_silver(cancel.flag(), &mut |now| (run.progress)(told(now)))
+            self.lake.refine_silver(cancel.flag(), run.progress)
         })?;
         let report = PyDict::new(py);
         report.set_item("silver", done.silver)?;
@@ -150,6 +150,29 @@ impl Lake {
         Ok(ArrowStream::new(table, schema, move || Ok(Box::new(begin()?))))
     }
 
+    #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
+    fn replace<'py>(
+        &self,
+        py: Python<'py>,
+        table: &str,
+        data: &Bound<'py, PyAny>,
+        partition_columns: Vec<String>,
+        partitions: Option<Vec<BTreeMap<String, String>>>,
+        txns: BTreeMap<String, i64>,
+        comments: BTreeMap<String, String>,
+        description: String,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let mut batches = reader(data)?;
+        let replace = Replace { partition_columns, partitions, txns, comments, description, based_on: None };
+        let done = py.detach(|| self.lake.replace(table, &mut *batches, &replace)).map_err(|e| to_py(py, &e))?;
+        let report = PyDict::new(py);
+        report.set_item("version", done.version)?;
+        report.set_item("rows", done.rows)?;
+        report.set_item("files", done.files)?;
+        Ok(report)
+    }
+
     fn tables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let found = py.detach(|| self.lake.tables()).map_err(|e| to_py(py, &e))?;
         let list = PyList::empty(py);
@@ -165,10 +188,14 @@ impl Lake {
         }
         Ok(list)
     }
-}
 
-fn told(now: lake::Progress) -> Progress {
-    Progress { stage: now.stage, done: now.done, total: now.total, unit: now.unit, detail: now.detail }
+    #[pyo3(signature = (*, progress))]
+    fn check(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+        blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.check(cancel.flag(), run.progress)
+        })
+    }
 }
 
 fn gap_rule(name: &str) -> Result<OnGap> {

@@ -17,7 +17,7 @@ use crate::schema::{Origin, Stream};
 fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
-    info.set_item("profile", option_env!("CITYSTREAM_PROFILE").unwrap_or("unknown"))?;
+    info.set_item("profile", env!("CITYSTREAM_PROFILE"))?;
     info.set_item("debug_assertions", cfg!(debug_assertions))?;
     info.set_item("arrow", ::arrow::ARROW_VERSION)?;
     info.set_item("librdkafka", rdkafka::util::get_rdkafka_version().1)?;

@@ -54,7 +54,7 @@ pub fn clock_of(stream: Stream, entity: u32) -> Option<u64> {
 /// out of the rhythm. Whether the next one is made is another question: the vehicle may park before.
 pub fn next_report(rng: Rng, stream: Stream, entity: u32, counter: u64) -> Option<(i64, u64)> {
     match stream {
-        Stream::Vehicle => (counter & 3 == 0).then_some((10 * SECOND, 4)),
+        Stream::Vehicle => counter.is_multiple_of(4).then_some((10 * SECOND, 4)),
         Stream::Gps => Some((gps_period(rng, entity), 1)),
         Stream::Traffic => Some((CAMERA_INTERVAL, 1)),
         Stream::Weather => Some((STEP, 1)),

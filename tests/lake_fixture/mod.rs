@@ -139,6 +139,10 @@ pub fn refine(lake: &Lake) -> Result<SilverReport> {
     lake.refine_silver(&AtomicBool::new(false), &mut |_| {})
 }
 
+pub fn check(lake: &Lake) -> Vec<String> {
+    lake.check(&AtomicBool::new(false), &mut |_| {}).unwrap()
+}
+
 pub struct Folder(pub tempfile::TempDir);
 
 impl Folder {

@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
@@ -32,19 +30,14 @@ def stored(broker, topic: str) -> int:
     return sum(int(line.rsplit(":", 1)[1]) for line in lines)
 
 
-@pytest.mark.parametrize("mode", ["kraft", "zookeeper"])
-def test_a_broker_keeps_its_data_over_a_stop_and_a_crash(mode):
-    with kafka(mode) as broker:
+def test_a_broker_keeps_its_data_over_a_crash():
+    with kafka() as broker:
         folder, servers = broker.folder, broker.bootstrap_servers
         broker.tool(TOPICS, "--bootstrap-server", servers, "--create", "--topic", "city", "--partitions", "2")
         produce(broker, "city", 100)
-        broker.stop()
-        broker.start()
-        assert (broker.bootstrap_servers, stored(broker, "city")) == (servers, 100)
-        produce(broker, "city", 50)
         broker.kill()
         broker.start()
-        assert stored(broker, "city") == 150
+        assert (broker.bootstrap_servers, stored(broker, "city")) == (servers, 100)
     assert not folder.exists()
 
 
@@ -66,8 +59,8 @@ def test_a_broker_ends_with_the_process_that_started_it():
         time.sleep(0.1)
 
 
-def test_a_command_gets_the_address_and_its_exit_code_is_passed_on():
+def test_a_command_gets_the_address_of_a_zookeeper_broker_and_its_exit_code_is_passed_on():
     check = "import os, sys; sys.exit(42 if os.environ['KAFKA_BOOTSTRAP_SERVERS'].startswith('127.0.0.1:') else 1)"
-    command = [sys.executable, "-m", "services", "kafka", "--", sys.executable, "-c", check]
+    command = [sys.executable, "-m", "services", "kafka", "--mode", "zookeeper", "--", sys.executable, "-c", check]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(TESTS)}, check=False, timeout=120)
     assert done.returncode == 42

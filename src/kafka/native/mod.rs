@@ -2,7 +2,8 @@
 //!
 //! - [`describe`]: topic ids (`rd_kafka_DescribeTopics`).
 //! - [`feed`]: fetched messages by the batch (`rd_kafka_consume_batch_queue`). rdkafka's consumer makes an event and two
-//!   allocations for each message, and its end-of-partition and out-of-range errors name neither topic nor offset.
+//!   allocations for each message, and its end-of-partition and out-of-range errors name neither topic nor offset. Measured
+//!   side by side, 250-byte records: 1.3 to 1.7 times its rate, columns included.
 //! - [`kept`]: a client that is dropped only by the process that made it.
 //! - logs of a client whose queue is served here instead of by rdkafka.
 #![allow(unsafe_code)]

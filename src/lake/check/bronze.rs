@@ -1,0 +1,162 @@
+//! Bronze: every row key once, ranges that join, rows inside the ranges.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Int32Type, Int64Type};
+use serde_json::Value;
+
+use super::seen::Seen;
+use super::{Checked, EXAMPLES, Subject};
+use crate::error::{Context, ErrorKind, Result};
+use crate::lake::bronze::next_offsets;
+use crate::lake::go_on;
+use crate::storage::ParquetFile;
+
+/// A partition of a topic, by the topic's id.
+type Partition = (String, i32);
+
+#[derive(Default)]
+struct Committed {
+    topic: String,
+    from: i64,
+    to: i64,
+}
+
+pub(super) fn check(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result<()> {
+    let ranges = ranges(subject, checked);
+    rows_brought(subject, checked);
+    let seen = keys(subject, checked, cancel)?;
+    let name = subject.name();
+    for ((topic_id, partition), seen) in &seen {
+        let Some(range) = ranges.get(&(topic_id.clone(), *partition)) else {
+            if subject.complete {
+                checked.problems.push(format!("{name}: no commit says where the rows of partition {partition} of the topic with the id {topic_id} come from"));
+            }
+            continue;
+        };
+        let outside = seen.offsets().filter(|o| *o >= range.to || (subject.complete && *o < range.from)).count();
+        if outside > 0 {
+            checked.problems.push(format!(
+                "{name}: {outside} offsets of {} [{partition}] lie outside of the committed range {}..{}",
+                range.topic, range.from, range.to
+            ));
+        }
+    }
+    for ((topic_id, partition), range) in &ranges {
+        let held = seen.get(&(topic_id.clone(), *partition)).map_or(0, |s| s.within(range.from, range.to));
+        checked.offsets_without_rows += (range.to - range.from).unsigned_abs().saturating_sub(held);
+    }
+    Ok(())
+}
+
+/// The range that the commits cover, by partition; names where they do not join.
+fn ranges(subject: &Subject, checked: &mut Checked) -> BTreeMap<Partition, Committed> {
+    let name = subject.name();
+    let mut ranges: BTreeMap<Partition, Committed> = BTreeMap::new();
+    for entry in &subject.entries {
+        let Some(source) = entry.info.info.get("citystream.source") else { continue };
+        let text = |key: &str| source.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let parts = entry.info.info.get("citystream.ranges").and_then(Value::as_array);
+        for part in parts.into_iter().flatten() {
+            let number = |key: &str| part.get(key).and_then(Value::as_i64);
+            let (Some(partition), Some(from), Some(to)) = (number("partition"), number("from"), number("to")) else {
+                checked.problems.push(format!("{name}: the ranges of commit {} can't be read", entry.version));
+                continue;
+            };
+            let key = (text("topicId"), partition as i32);
+            let known = ranges.entry(key).or_insert_with(|| Committed { topic: text("topic"), from, to: from });
+            if from != known.to {
+                let fault = if from < known.to { "overlap" } else { "leave a hole" };
+                checked.problems.push(format!(
+                    "{name}: the committed ranges of {} [{partition}] {fault}: commit {} covers {from}..{to}, those before it \
+                     end at {}",
+                    known.topic, entry.version, known.to
+                ));
+            }
+            known.to = known.to.max(to);
+        }
+    }
+    for ((_, topic_id, partition), next) in next_offsets(&subject.snapshot.txns) {
+        match ranges.get(&(topic_id.clone(), partition)) {
+            Some(range) if range.to != next => checked.problems.push(format!(
+                "{name}: the committed ranges of {} [{partition}] end at {}, but the next offset is {next}",
+                range.topic, range.to
+            )),
+            None if subject.complete => checked.problems.push(format!(
+                "{name}: the next offset of partition {partition} of the topic with the id {topic_id} is {next}, but no commit \
+                 covers it"
+            )),
+            _ => {}
+        }
+    }
+    ranges
+}
+
+/// Whether the rows that the commits brought are those that there are.
+fn rows_brought(subject: &Subject, checked: &mut Checked) {
+    if !subject.complete {
+        return;
+    }
+    let brought: u64 =
+        subject.entries.iter().filter_map(|e| e.info.info.get("citystream.rows").and_then(Value::as_u64)).sum();
+    if brought != subject.rows() {
+        let text = format!("its commits brought {brought} rows, but it has {}", subject.rows());
+        checked.problems.push(format!("{}: {text}", subject.name()));
+    }
+}
+
+/// Every row key; names those that stand more than once.
+fn keys(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result<BTreeMap<Partition, Seen>> {
+    // Offsets start anew when a topic is recreated, so the topic's id belongs to the key. The files' tags have it.
+    let topic_ids: HashMap<&str, &str> = subject
+        .entries
+        .iter()
+        .flat_map(|e| &e.adds)
+        .filter_map(|add| Some((add.path.as_str(), add.tags.as_ref()?.get("citystream.topicId")?.as_deref()?)))
+        .collect();
+    let mut seen: BTreeMap<Partition, Seen> = BTreeMap::new();
+    let (mut doubled, mut examples) = (0_u64, Vec::new());
+    for file in &subject.snapshot.files {
+        let topic_id = topic_ids.get(file.name.as_str()).copied().unwrap_or_default();
+        let columns = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"];
+        for batch in ParquetFile::open(&file.path)?.batches(&columns, 65_536)? {
+            go_on(cancel)?;
+            let batch = batch.context(ErrorKind::Store, || format!("{} can't be read", file.path.display()))?;
+            let column = |name: &str| {
+                let lacks = || format!("{} lacks the column {name}", file.path.display());
+                batch.column_by_name(name).ok_or("no such column").context(ErrorKind::Table, lacks)
+            };
+            let topics = column("kafka_topic")?.as_string::<i32>();
+            let partitions = column("kafka_partition")?.as_primitive::<Int32Type>();
+            let offsets = column("kafka_offset")?.as_primitive::<Int64Type>();
+            let rows = column("row_in_record")?.as_primitive::<Int32Type>();
+            let mut at = 0;
+            while at < batch.num_rows() {
+                // Rows of one partition come in runs.
+                let partition = partitions.value(at);
+                let run = seen.entry((topic_id.to_owned(), partition)).or_default();
+                while at < batch.num_rows() && partitions.value(at) == partition {
+                    if !run.insert(offsets.value(at), rows.value(at)) {
+                        doubled += 1;
+                        if examples.len() < EXAMPLES {
+                            let topic = if topics.is_valid(at) { topics.value(at) } else { "" };
+                            examples.push(format!(
+                                "{topic} [{partition}] {} row {}",
+                                offsets.value(at),
+                                rows.value(at)
+                            ));
+                        }
+                    }
+                    at += 1;
+                }
+            }
+        }
+    }
+    if doubled > 0 {
+        let text = format!("{doubled} rows stand there more than once: {}", examples.join(", "));
+        checked.problems.push(format!("{}: {text}", subject.name()));
+    }
+    Ok(seen)
+}
