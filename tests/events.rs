@@ -24,7 +24,7 @@ fn all_streams() -> SensorOptions {
 }
 
 fn faulty() -> SensorOptions {
-    let faults = Faults { late: 0.05, late_bound: 300_000, duplicate: 0.03, drop: 0.02, corrupt: 0.03 };
+    let faults = Faults { late: 0.05, late_bound: 300_000, duplicate: 0.03, drop: 0.02, corrupt: 0.03, ..Faults::NONE };
     SensorOptions { faults, ..all_streams() }
 }
 

@@ -27,7 +27,7 @@ fn source(threads: usize) -> Source {
         duration: 45 * clock::MINUTE,
     };
     let streams = Stream::EVENTS.into_iter().chain(Stream::TRUTH).collect();
-    let faults = Faults { late: 0.02, late_bound: 300_000, duplicate: 0.02, drop: 0.02, corrupt: 0.02 };
+    let faults = Faults { late: 0.02, late_bound: 300_000, duplicate: 0.02, drop: 0.02, corrupt: 0.02, ..Faults::NONE };
     let sensors = SensorOptions { streams, faults, ..SensorOptions::default() };
     Source::new(city, sensors, threads).expect("valid options")
 }

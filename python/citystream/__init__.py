@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._core import build_info as build_info
     from .city import City as City
-    from .city import Faults as Faults
     from .errors import CitystreamError as CitystreamError
     from .errors import ConfigError as ConfigError
     from .errors import ConflictError as ConflictError
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from .errors import KafkaError as KafkaError
     from .errors import StoreError as StoreError
     from .errors import TableError as TableError
+    from .faults import Faults as Faults
+    from .faults import scenarios as scenarios
     from .kafka import Publisher as Publisher
     from .lake import Lake as Lake
 
@@ -43,7 +44,7 @@ _HOMES = {
     "ConfigError": "errors",
     "ConflictError": "errors",
     "DecodeError": "errors",
-    "Faults": "city",
+    "Faults": "faults",
     "ForkedError": "errors",
     "GapError": "errors",
     "KafkaConnectionError": "errors",
@@ -53,6 +54,7 @@ _HOMES = {
     "StoreError": "errors",
     "TableError": "errors",
     "build_info": "_core",
+    "scenarios": "faults",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604

@@ -51,6 +51,12 @@ def stream_fields(stream: str) -> list[dict[str, Any]]:
         ConfigError: There is no such stream.
     """
 
+def fault_defaults() -> dict[str, float | int | str]:
+    """Each fault's rate (0.0), bound and instant (milliseconds), and kind, by name, as they are where nothing is said."""
+
+def scenarios() -> list[dict[str, Any]]:
+    """The named scenarios: `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms`, `duration_ms`."""
+
 def wire_schema(stream: str) -> ArrowSchema:
     """The Arrow schema of a stream; column names are the JSON names.
 
@@ -112,11 +118,8 @@ class City:
         parts: Of how many.
         threads: Worker threads; 0 is one for each core. The output doesn't depend on it.
         streams: Names of the event streams to make; None is all five.
-        late: Share of events sent late.
-        late_bound_ms: Greatest delay of these.
-        duplicate: Share of events sent twice.
-        drop: Share of events never sent.
-        corrupt: Share of events whose bytes are harmed.
+        faults: Faults that differ from `fault_defaults`, or from the scenario.
+        scenario: The name of a scenario, for its faults; None is none.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -133,12 +136,12 @@ class City:
         parts: int = 1,
         threads: int = 0,
         streams: list[str] | None = None,
-        late: float = 0.0,
-        late_bound_ms: int = 600_000,
-        duplicate: float = 0.0,
-        drop: float = 0.0,
-        corrupt: float = 0.0,
+        faults: dict[str, float | int | str] | None = None,
+        scenario: str | None = None,
     ) -> City: ...
+    @property
+    def faults(self) -> dict[str, float | int | str]:
+        """Every fault, the scenario's included."""
     @property
     def city_id(self) -> str:
         """Twelve hexadecimal digits of seed, model, network, vehicles and start."""

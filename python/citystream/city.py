@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, times, topics
 from .arrow import ArrowStream
 from .errors import ConfigError
+from .faults import Faults, scenarios
 from .network import Network
 from .report import Report
 
@@ -19,27 +20,8 @@ if TYPE_CHECKING:
 _ROW_BATCH = 2_048
 
 
-@dataclass(frozen=True)
-class Faults:
-    """What goes wrong between a sensor and Kafka. Shares are between 0 and 1; no fault changes the clean events.
-
-    Args:
-        late: Share of events sent late.
-        late_bound: Greatest delay of these.
-        duplicate: Share of events sent twice.
-        drop: Share of events never sent.
-        corrupt: Share of events whose bytes are harmed: cut short, a wrong type, a field missing or out of range.
-
-    Examples:
-        >>> Faults(late=0.05, late_bound="10min")
-        Faults(late=0.05, late_bound='10min', duplicate=0.0, drop=0.0, corrupt=0.0)
-    """
-
-    late: float = 0.0
-    late_bound: times.Duration = "10min"
-    duplicate: float = 0.0
-    drop: float = 0.0
-    corrupt: float = 0.0
+DEFAULT_START = "2026-06-01T00:00:00Z"
+DEFAULT_DURATION = "1d"
 
 
 class City:
@@ -50,11 +32,13 @@ class City:
     Args:
         seed: Chooses the city.
         vehicles: Size of the fleet, parked ones included.
-        start: First simulated instant: a datetime or ISO 8601 text, UTC where it names no zone.
-        duration: Simulated time: a timedelta or text such as "90s", "5min", "1d".
+        start: First simulated instant: a datetime or ISO 8601 text, UTC where it names no zone; None is the scenario's
+            time of day, else midnight, of 2026-06-01, a Monday.
+        duration: Simulated time: a timedelta or text such as "90s", "5min", "1d"; None is the scenario's, else a day.
         streams: The event streams to make, of vehicle, gps, traffic, weather and emergency; None is all.
         threads: Worker threads; 0 is one for each core.
-        faults: What goes wrong on the way; None is nothing.
+        faults: What goes wrong on the way; what isn't set is the scenario's, else nothing.
+        scenario: A named set of faults, as `scenarios()` lists them.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -73,19 +57,26 @@ class City:
         *,
         seed: int = 7,
         vehicles: int = 2_000,
-        start: times.Instant = "2026-06-01T00:00:00Z",
-        duration: times.Duration = "1d",
+        start: times.Instant | None = None,
+        duration: times.Duration | None = None,
         streams: Iterable[str] | None = None,
         threads: int = 0,
         faults: Faults | None = None,
+        scenario: str | None = None,
     ) -> None:
         faults = faults or Faults()
+        # An unknown name is the compiled city's to refuse.
+        plan = None if scenario is None else scenarios().get(scenario)
         # A single name is an iterable of letters, and surely not meant so.
         names = [streams] if isinstance(streams, str) else None if streams is None else list(streams)
         for what, value in (("seed", seed), ("vehicles", vehicles), ("threads", threads)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(f"{what} is {value!r}. Give a whole number from 0")
-        start_ms, length_ms = times.instant_ms(start, "start"), times.duration_ms(duration)
+        if start is None:
+            start_ms = times.instant_ms(DEFAULT_START) + ((plan and plan.starts_at) or 0)
+        else:
+            start_ms = times.instant_ms(start, "start")
+        length_ms = times.duration_ms(duration or (plan and plan.duration) or DEFAULT_DURATION)
         self._make = partial(
             _core.City,
             seed=seed,
@@ -94,21 +85,19 @@ class City:
             duration_ms=length_ms,
             threads=threads,
             streams=names,
-            late=faults.late,
-            late_bound_ms=times.duration_ms(faults.late_bound, "late_bound"),
-            duplicate=faults.duplicate,
-            drop=faults.drop,
-            corrupt=faults.corrupt,
+            faults=faults.core(),
+            scenario=scenario,
         )
         #: The compiled city; not part of the API.
         self.core = self._make()
         self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
-        self._faults = faults
         self._part = (0, 1)
         shown = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
         shown.append(f"duration={times.duration_text(length_ms)!r}")
         if names is not None:
             shown.append(f"streams={self._streams!r}")
+        if scenario is not None:
+            shown.append(f"scenario={scenario!r}")
         if faults != Faults():
             shown.append(f"faults={faults!r}")
         self._shown = f"City({', '.join(shown)})"
@@ -125,8 +114,8 @@ class City:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on the way."""
-        return self._faults
+        """What goes wrong on the way, the scenario's faults included."""
+        return Faults.of(self.core.faults)
 
     @property
     def network(self) -> Network:
@@ -141,7 +130,7 @@ class City:
     def events(self, stream: str) -> ArrowStream:
         """One stream's events in the order in which they are sent, as Arrow, batch by batch.
 
-        Columns have the wire's names. Events harmed by `Faults.corrupt` are left out: they have no typed form.
+        Columns have the wire's names. Events whose bytes a fault harms are left out: they have no typed form.
 
         Args:
             stream: Of vehicle, gps, traffic, weather and emergency; or "reference".

@@ -12,7 +12,32 @@ pub(super) enum Damage {
     Omit(usize),
     /// The field at this position holds this JSON value.
     Replace(usize, &'static str),
+    /// The field at this position has this name.
+    Rename(usize, &'static str),
+    /// The number at this position stands in quotes.
+    Quote(usize),
+    /// This member follows the others.
+    Add(&'static str),
+    /// There is no value.
+    Tombstone,
+    /// Something else stands there.
+    Pill(Pill),
 }
+
+/// What stands there instead of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pill {
+    /// 64 bytes that are no text, and no line break either, so that a file of lines keeps its lines.
+    Noise,
+    /// Objects in objects, sound but for their depth.
+    Nested,
+    /// A text that does not end. Below what brokers let through by default (1 MB).
+    Huge,
+}
+
+const NOISE_BYTES: usize = 64;
+const NESTED_LEVELS: usize = 2_000;
+const HUGE_BYTES: usize = 500_000;
 
 /// What a `wrong_type` number holds. It is neither a number nor a time, so it fails for both.
 const NO_NUMBER: &str = "\"n/a\"";
@@ -27,6 +52,30 @@ pub fn out_of_range(stream: Stream) -> &'static [(&'static str, &'static str)] {
         Stream::Emergency => &[("lanesBlocked", "-5"), ("location", "[999.0,999.0]")],
         _ => &[],
     }
+}
+
+/// What an update of the devices' software does to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drift {
+    /// The field that gets another name, and the name.
+    pub renamed: (&'static str, &'static str),
+    /// The number that is sent as its text.
+    pub retyped: &'static str,
+    /// The member that is new, as JSON text.
+    pub added: &'static str,
+}
+
+/// The drift of a stream; none for the streams that are never harmed.
+pub fn drift(stream: Stream) -> Option<Drift> {
+    let (renamed, retyped) = match stream {
+        Stream::Vehicle => (("speed", "speedKmh"), "year"),
+        Stream::Gps => (("speed", "speedKmh"), "speed"),
+        Stream::Traffic => (("count", "vehicleCount"), "count"),
+        Stream::Weather => (("temperature", "temperatureC"), "humidity"),
+        Stream::Emergency => (("lanesBlocked", "blockedLanes"), "severity"),
+        _ => return None,
+    };
+    Some(Drift { renamed, retyped, added: "\"firmware\":\"2.4.1\"" })
 }
 
 /// The damage that `harm` does to the event with this id; `None` where nothing is to be done, or the stream has no field
@@ -48,6 +97,45 @@ pub(super) fn damage(stream: Stream, harm: Harm, id: &[u8]) -> Option<Damage> {
             let (name, value) = values.get(pick(seed, values.len())?)?;
             let at = fields.iter().position(|f| f.name == *name)?;
             Some(Damage::Replace(at, value))
+        }
+        Harm::Tombstone => Some(Damage::Tombstone),
+        Harm::PoisonPill => Some(Damage::Pill(match pick(seed, 10) {
+            Some(0) => Pill::Huge,
+            Some(1..=4) => Pill::Nested,
+            _ => Pill::Noise,
+        })),
+        Harm::FieldRenamed => {
+            let (old, new) = drift(stream)?.renamed;
+            fields.iter().position(|f| f.name == old).map(|at| Damage::Rename(at, new))
+        }
+        Harm::FieldRetyped => {
+            let retyped = drift(stream)?.retyped;
+            fields.iter().position(|f| f.name == retyped).map(Damage::Quote)
+        }
+        Harm::FieldAdded => Some(Damage::Add(drift(stream)?.added)),
+    }
+}
+
+/// Appends a pill.
+pub(super) fn push_pill(pill: Pill, id: &[u8], out: &mut Vec<u8>) {
+    match pill {
+        Pill::Noise => {
+            // No UTF-8 text has this byte.
+            out.push(0xff);
+            let mut state = seed(id);
+            for _ in 1..NOISE_BYTES {
+                state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                out.push((state >> 56) as u8 | 0x80);
+            }
+        }
+        Pill::Nested => {
+            (0..NESTED_LEVELS).for_each(|_| out.extend_from_slice(b"{\"a\":"));
+            out.extend_from_slice(b"0");
+            out.resize(out.len() + NESTED_LEVELS, b'}');
+        }
+        Pill::Huge => {
+            out.extend_from_slice(b"{\"id\":\"");
+            out.resize(out.len() + HUGE_BYTES, b'x');
         }
     }
 }
@@ -98,6 +186,11 @@ mod tests {
             assert_eq!(damages(stream, Harm::OutOfRange).len(), out_of_range(stream).len());
             assert!(damages(stream, Harm::WrongType).iter().all(|d| d.starts_with("Some(Replace(")));
             assert_eq!(damages(stream, Harm::None), BTreeSet::from(["None".to_owned()]));
+            assert_eq!(damages(stream, Harm::PoisonPill).len(), 3);
+            for harm in [Harm::Tombstone, Harm::FieldRenamed, Harm::FieldAdded, Harm::FieldRetyped] {
+                let damages = damages(stream, harm);
+                assert!(damages.len() == 1 && !damages.contains("None"), "{harm:?}: {damages:?}");
+            }
         }
     }
 
@@ -108,6 +201,18 @@ mod tests {
             for (name, _) in out_of_range(stream) {
                 assert!(stream.fields().iter().any(|f| f.name == *name && f.required()), "{}.{name}", stream.name());
             }
+        }
+    }
+
+    #[test]
+    fn drift_changes_required_fields_to_names_that_are_free() {
+        for stream in Stream::EVENTS {
+            let drift = drift(stream).expect("a drift");
+            let field = |name: &str| stream.fields().iter().find(|f| f.name == name);
+            assert!(field(drift.renamed.0).is_some_and(Field::required), "{}", stream.name());
+            assert!(field(drift.retyped).is_some_and(|f| f.required() && matches!(f.kind, Kind::Int | Kind::Double)));
+            let added = drift.added.split('"').nth(1).expect("a name");
+            assert!(field(drift.renamed.1).is_none() && field(added).is_none());
         }
     }
 

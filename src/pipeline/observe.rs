@@ -77,12 +77,14 @@ impl Source {
     /// Every option and fault rate as JSON text: the `city` row of the reference stream.
     pub fn options_json(&self) -> String {
         let (city, faults) = (&self.city().options, &self.sensors().faults);
-        json!({
+        let mut options = json!({
             "seed": city.seed, "vehicles": city.vehicles, "start_ms": city.start, "duration_ms": city.duration,
-            "late": faults.late, "late_bound_ms": faults.late_bound, "duplicate": faults.duplicate,
-            "drop": faults.drop, "corrupt": faults.corrupt,
-        })
-        .to_string()
+        });
+        for (name, value) in faults.values() {
+            let unit = if value.is_i64() { "_ms" } else { "" };
+            options[format!("{name}{unit}")] = value;
+        }
+        options.to_string()
     }
 
     /// The reference rows. Only part 0 carries them.

@@ -20,7 +20,7 @@ use crate::storage::{FileWriter as ParquetWriter, NewFile, WriteOptions};
 /// Where events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A folder with a file a topic; harmed events are in it as they would be sent.
+    /// A folder with a file a topic; harmed events are in it as they would be sent, a message without a value as `null`.
     Ndjson(PathBuf),
     /// A folder with a folder a stream; harmed events are left out.
     Parquet(PathBuf),
@@ -116,8 +116,8 @@ fn ready(target: &Target, topics: &Topics, events: &Events) -> Result<Ready> {
 
 fn lines(messages: &Messages) -> Vec<u8> {
     let mut text = Vec::with_capacity(messages.values.value_data().len() + messages.values.len());
-    for value in messages.values.iter().flatten() {
-        text.extend_from_slice(value);
+    for value in &messages.values {
+        text.extend_from_slice(value.unwrap_or(b"null"));
         text.push(b'\n');
     }
     text

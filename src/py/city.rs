@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use arrow::array::{Array, RecordBatch, StructArray};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
+use serde_json::Value;
 
 use super::arrow::{ArrowBatch, ArrowStream, Batches as BatchPass, next_of, same_process};
 use super::blocking;
@@ -14,7 +15,7 @@ use crate::city::CityOptions;
 use crate::error::{Error, Result};
 use crate::pipeline::{Chunk, Source, Target, Topics, write};
 use crate::schema::Stream;
-use crate::sensor::{Faults, SensorOptions, reference, without_harmed};
+use crate::sensor::{Faults, SCENARIOS, Scenario, SensorOptions, reference, without_harmed};
 
 /// A city's options; nothing runs until its events are asked for.
 #[pyclass(module = "citystream", frozen)]
@@ -27,7 +28,7 @@ pub struct City {
 impl City {
     #[new]
     #[pyo3(signature = (*, seed, vehicles, start_ms, duration_ms, part = 0, parts = 1, threads = 0, streams = None,
-        late = 0.0, late_bound_ms = 600_000, duplicate = 0.0, drop = 0.0, corrupt = 0.0))]
+        faults = None, scenario = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -39,18 +40,20 @@ impl City {
         parts: u32,
         threads: usize,
         streams: Option<Vec<String>>,
-        late: f64,
-        late_bound_ms: i64,
-        duplicate: f64,
-        drop: f64,
-        corrupt: f64,
+        faults: Option<&Bound<'_, PyDict>>,
+        scenario: Option<&str>,
     ) -> PyResult<Self> {
+        let given = faults.map(fault_values).transpose()?.unwrap_or_default();
         let make = || {
             let streams = match streams {
                 None => Stream::EVENTS.to_vec(),
                 Some(names) => names.iter().map(|n| wanted(n)).collect::<Result<_>>()?,
             };
-            let faults = Faults { late, late_bound: late_bound_ms, duplicate, drop, corrupt };
+            let mut faults = match scenario {
+                None => Faults::default(),
+                Some(name) => Scenario::named(name)?.faults(start_ms),
+            };
+            given.iter().try_for_each(|(name, value)| faults.set(name, value))?;
             let city = CityOptions { seed, vehicles, start: start_ms, duration: duration_ms };
             let source = Source::new(city, SensorOptions { streams, part, parts, faults }, threads)?;
             Ok(Self { source })
@@ -75,12 +78,13 @@ impl City {
         options.set_item("parts", sensors.parts)?;
         options.set_item("threads", self.source.threads())?;
         options.set_item("streams", sensors.streams.iter().map(|s| s.name()).collect::<Vec<_>>())?;
-        options.set_item("late", sensors.faults.late)?;
-        options.set_item("late_bound_ms", sensors.faults.late_bound)?;
-        options.set_item("duplicate", sensors.faults.duplicate)?;
-        options.set_item("drop", sensors.faults.drop)?;
-        options.set_item("corrupt", sensors.faults.corrupt)?;
+        options.set_item("faults", values_dict(py, &sensors.faults)?)?;
         Ok(options)
+    }
+
+    #[getter]
+    fn faults<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        values_dict(py, &self.source.sensors().faults)
     }
 
     #[pyo3(signature = (stream, *, batch_rows = 65_536))]
@@ -170,6 +174,57 @@ impl City {
         let schema = batch.schema();
         Ok(ArrowStream::new(name, schema, move || Ok(Box::new(std::iter::once(Ok(batch.clone()))))))
     }
+}
+
+/// A dict of fault names as Python gives it.
+fn fault_values(faults: &Bound<'_, PyDict>) -> PyResult<Vec<(String, Value)>> {
+    let value = |value: &Bound<'_, PyAny>| -> PyResult<Value> {
+        if let Ok(text) = value.extract::<String>() {
+            return Ok(Value::from(text));
+        }
+        if let Ok(whole) = value.extract::<i64>() {
+            return Ok(Value::from(whole));
+        }
+        let number: f64 = value.extract()?;
+        // JSON has no name for the others, and an error should.
+        Ok(if number.is_finite() { Value::from(number) } else { Value::from(number.to_string()) })
+    };
+    faults.iter().map(|(name, given)| Ok((name.extract()?, value(&given)?))).collect()
+}
+
+fn values_dict<'py>(py: Python<'py>, faults: &Faults) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in faults.values() {
+        match (value.as_i64(), value.as_f64()) {
+            (Some(whole), _) => dict.set_item(name, whole)?,
+            (None, Some(number)) => dict.set_item(name, number)?,
+            (None, None) => dict.set_item(name, value.as_str())?,
+        }
+    }
+    Ok(dict)
+}
+
+/// The faults of a city of which nothing is said.
+#[pyfunction]
+pub fn fault_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    values_dict(py, &Faults::NONE)
+}
+
+/// The named scenarios.
+#[pyfunction]
+pub fn scenarios(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for scenario in SCENARIOS {
+        let entry = PyDict::new(py);
+        entry.set_item("name", scenario.name)?;
+        entry.set_item("doc", scenario.doc)?;
+        entry.set_item("faults", values_dict(py, &scenario.faults)?)?;
+        entry.set_item("drift_after_ms", scenario.drift_after)?;
+        entry.set_item("starts_at_ms", scenario.starts_at)?;
+        entry.set_item("duration_ms", scenario.duration)?;
+        list.append(entry)?;
+    }
+    Ok(list)
 }
 
 fn wanted(name: &str) -> Result<Stream> {

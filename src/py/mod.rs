@@ -64,6 +64,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(stream_fields, module)?)?;
     module.add_function(wrap_pyfunction!(wire_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(city::fault_defaults, module)?)?;
+    module.add_function(wrap_pyfunction!(city::scenarios, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::describe_topics, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::create_topics, module)?)?;
     Ok(())

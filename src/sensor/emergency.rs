@@ -14,20 +14,24 @@ use crate::city::trace::{IncidentStep, Status, Window};
 use crate::error::Result;
 use crate::schema::Stream;
 
-/// A step as the desk knows it.
+/// A step as the desk of a district knows it.
 #[derive(Debug, Clone, Copy)]
-pub struct EmergencyReading(IncidentStep);
+pub struct EmergencyReading(IncidentStep, u32);
+
+fn district(city: &City, step: &IncidentStep) -> u32 {
+    let end = city.network.roads[step.road as usize].to;
+    city.network.district(city.network.junctions[end as usize]) as u32
+}
 
 impl EmergencyReading {
-    fn district(&self, city: &City) -> usize {
-        let end = city.network.roads[self.0.road as usize].to;
-        city.network.district(city.network.junctions[end as usize])
+    fn district(&self) -> u32 {
+        self.1
     }
 
     fn describe(&self, city: &City) -> String {
         let step = &self.0;
         let street = city.network.street_name(&city.network.roads[step.road as usize]);
-        let place = format!("{street}, {}", DISTRICTS[self.district(city)]);
+        let place = format!("{street}, {}", DISTRICTS[self.district() as usize]);
         let what = step.kind.name();
         match step.status {
             Status::Reported if step.lanes_blocked > 0 => {
@@ -46,9 +50,9 @@ impl EmergencyReading {
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let city = &observer.city;
     for step in &window.incidents {
-        let reading = EmergencyReading(*step);
+        let reading = EmergencyReading(*step, district(city, step));
         // A desk is one device; its part is that of its district.
-        if observer.sees(reading.district(city) as u32) {
+        if observer.sees(reading.district()) {
             let (identity, time) = ((step.incident, step.status as u64), (step.time, step.time));
             samples.emergency.push(city.rng, &observer.options.faults, identity, time, reading);
         }
@@ -68,7 +72,7 @@ impl Reading for EmergencyReading {
         for sample in samples {
             let step = &sample.reading.0;
             id.push_id(sample.id(city));
-            device_id.push_numbered(device::DESK.0, sample.reading.district(city) as u32, device::DESK.1);
+            device_id.push_numbered(device::DESK.0, sample.reading.district(), device::DESK.1);
             incident.push_numbered(device::INCIDENT.0, step.incident, device::INCIDENT.1);
             kind.push(step.kind.name());
             status.push(step.status.name());
@@ -100,5 +104,9 @@ impl Reading for EmergencyReading {
     fn place(&self, city: &City, _entity: u32) -> (f64, f64) {
         let end = city.network.roads[self.0.road as usize].to;
         city.network.degrees(city.network.junctions[end as usize])
+    }
+
+    fn device(&self, _entity: u32) -> u32 {
+        self.district()
     }
 }

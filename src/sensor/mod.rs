@@ -8,16 +8,19 @@
 pub mod columns;
 pub mod device;
 mod emergency;
+mod fate;
 mod faults;
 mod gps;
 pub mod reference;
 mod sample;
+mod scenario;
 mod traffic;
 mod truth;
 mod vehicle;
 mod weather;
 
-pub use faults::{Decision, Faults};
+pub use faults::{DriftKind, Faults, RETRIES};
+pub use scenario::{SCENARIOS, Scenario};
 pub use truth::Labels;
 
 use std::sync::Arc;
@@ -168,8 +171,8 @@ impl Observer {
             return Ok(());
         }
         let sent: Vec<Sample<R>>;
-        let samples_sent = if samples.iter().any(|s| s.head.dropped) {
-            sent = samples.iter().filter(|s| !s.head.dropped).copied().collect();
+        let samples_sent = if samples.iter().any(|s| s.head.is_dropped()) {
+            sent = samples.iter().filter(|s| !s.head.is_dropped()).copied().collect();
             &sent
         } else {
             samples
@@ -215,6 +218,18 @@ impl Hold {
             emergency: Readings { samples: self.emergency.release(new.emergency.samples, until) },
             crossings: new.crossings,
         }
+    }
+}
+
+impl Hold {
+    /// Readings that wait.
+    pub fn len(&self) -> usize {
+        self.vehicle.len() + self.gps.len() + self.traffic.len() + self.weather.len() + self.emergency.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Observer;
 use super::columns::{Text, points, times};
 use super::device;
-use super::sample::{Reading, Sample};
+use super::sample::{LATE, OUT_OF_ORDER, OUTAGE, Reading, Sample};
 use crate::city::City;
 use crate::city::trace::{Crossing, Window};
 use crate::error::Result;
@@ -68,7 +68,7 @@ pub struct Labels {
     pub clean: RecordBatch,
 }
 
-/// The labels of `samples`; an event with two faults has two.
+/// The labels of `samples`; an event with two faults has two, a further copy only that it is one.
 pub fn labels<R: Reading>(city: &City, samples: &[Sample<R>]) -> Result<Option<Labels>> {
     let (mut kinds, mut sent, mut clean) = (Vec::new(), Vec::new(), Vec::new());
     for sample in samples.iter().filter(|s| s.head.is_faulty()) {
@@ -82,15 +82,15 @@ pub fn labels<R: Reading>(city: &City, samples: &[Sample<R>]) -> Result<Option<L
             label("duplicate");
             continue;
         }
-        if head.dropped {
-            label("drop");
-        }
-        if head.sent != head.clean_sent {
-            label("late");
-        }
-        if head.harm != Harm::None {
-            label(head.harm.name());
-        }
+        let befell = [
+            (head.is_dropped(), "drop"),
+            (head.faults & LATE != 0, "late"),
+            (head.faults & OUT_OF_ORDER != 0, "out_of_order"),
+            (head.faults & OUTAGE != 0, "outage"),
+            (head.jump != 0, "clock_jump"),
+            (head.harm != Harm::None, head.harm.name()),
+        ];
+        befell.into_iter().filter(|(happened, _)| *happened).for_each(|(_, kind)| label(kind));
     }
     if kinds.is_empty() {
         return Ok(None);

@@ -113,6 +113,6 @@ def test_memory_stays_flat_over_a_long_stream(script):
     )
     assert done.status == 0, done.err
     rows, early, late = (int(part) for part in done.out.split())
-    assert rows > 500_000
+    assert rows > 400_000
     # Kilobytes: what is read is let go.
     assert late - early < 150_000, (early, late)

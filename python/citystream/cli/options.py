@@ -14,6 +14,7 @@ import duckdb
 import typer
 
 from citystream import City, CitystreamError, ConfigError, Faults
+from citystream.faults import NAMES as FAULTS
 from citystream.settings import Settings
 
 from .output import Output, fail
@@ -52,31 +53,55 @@ class CityOptions:
         str | None, typer.Option(metavar="I/N", help="Only part I, from 0, of N of the devices.", rich_help_panel=_CITY)
     ] = None
     threads: Annotated[int | None, typer.Option(help="Worker threads; 0: one a core.", rich_help_panel=_CITY)] = None
+    scenario: Annotated[
+        str | None, typer.Option(help="Named faults, such as late_storm; see docs/faults.md.", rich_help_panel=_FAULTS)
+    ] = None
     late: Annotated[float | None, typer.Option(help="Share of events sent late.", rich_help_panel=_FAULTS)] = None
     late_bound: Annotated[str | None, typer.Option(help="Greatest delay of these.", rich_help_panel=_FAULTS)] = None
     duplicate: Annotated[float | None, typer.Option(help="Share of events sent twice.", rich_help_panel=_FAULTS)] = None
+    retry_loop: Annotated[float | None, typer.Option(help="Share of devices that send each event 100 times.", rich_help_panel=_FAULTS)] = None
     drop: Annotated[float | None, typer.Option(help="Share of events never sent.", rich_help_panel=_FAULTS)] = None
-    corrupt: Annotated[float | None, typer.Option(help="Share of events harmed.", rich_help_panel=_FAULTS)] = None
+    out_of_order: Annotated[float | None, typer.Option(help="Share of events that the device's next one overtakes.", rich_help_panel=_FAULTS)] = None
+    out_of_order_bound: Annotated[str | None, typer.Option(help="Longest wait of these.", rich_help_panel=_FAULTS)] = None
+    corrupt: Annotated[float | None, typer.Option(help="Share of events harmed in one of the next four ways.", rich_help_panel=_FAULTS)] = None
+    bad_json: Annotated[float | None, typer.Option(help="Share of events cut short.", rich_help_panel=_FAULTS)] = None
+    wrong_type: Annotated[float | None, typer.Option(help="Share with a text for a number.", rich_help_panel=_FAULTS)] = None
+    missing_field: Annotated[float | None, typer.Option(help="Share without a required field.", rich_help_panel=_FAULTS)] = None
+    out_of_range: Annotated[float | None, typer.Option(help="Share with a number that can't be.", rich_help_panel=_FAULTS)] = None
+    schema_drift: Annotated[float | None, typer.Option(help="Share of devices that change a field.", rich_help_panel=_FAULTS)] = None
+    schema_drift_from: Annotated[str | None, typer.Option(help="When they do.", rich_help_panel=_FAULTS)] = None
+    schema_drift_kind: Annotated[str | None, typer.Option(help="How: renamed, added, retyped or any.", rich_help_panel=_FAULTS)] = None
+    clock_jump: Annotated[float | None, typer.Option(help="Share of time with a clock off by hours.", rich_help_panel=_FAULTS)] = None
+    outage: Annotated[float | None, typer.Option(help="Share of time without sending, then a burst.", rich_help_panel=_FAULTS)] = None
+    outage_bound: Annotated[str | None, typer.Option(help="Longest outage.", rich_help_panel=_FAULTS)] = None
+    tombstone: Annotated[float | None, typer.Option(help="Share of keys without a value.", rich_help_panel=_FAULTS)] = None
+    poison_pill: Annotated[float | None, typer.Option(help="Share that is no JSON, huge, or nested deep.", rich_help_panel=_FAULTS)] = None
 
     def city(self, settings: Settings, faults: Faults | None = None) -> City:
         """The city that flags and settings describe.
 
         Args:
             settings: What the flags leave open.
-            faults: Used where neither flags nor settings name a fault.
+            faults: Used where neither flags nor settings name a fault or a scenario.
         """
-        names = ("late", "late_bound", "duplicate", "drop", "corrupt")
-        named = any(getattr(self, name) is not None or settings.given(f"faults.{name}") for name in names)
-        if faults is None or named:
-            faults = Faults(**{name: settings.get(f"faults.{name}", getattr(self, name)) for name in names})
+
+        def named(key: str, flag: Any) -> Any:
+            return flag if flag is not None or not settings.given(key) else settings.get(key)
+
+        given = {name: named(f"faults.{name}", getattr(self, name)) for name in FAULTS}
+        scenario = named("city.scenario", self.scenario)
+        if faults is None or scenario is not None or any(value is not None for value in given.values()):
+            faults = Faults(**given)
         city = City(
             seed=settings.get("city.seed", self.seed),
             vehicles=settings.get("city.vehicles", self.vehicles),
-            start=settings.get("city.start", self.start),
-            duration=settings.get("city.duration", self.duration),
+            # A scenario may have its own; so no default of ours.
+            start=named("city.start", self.start),
+            duration=named("city.duration", self.duration),
             streams=settings.get("city.streams", None if self.streams is None else self.streams.split(",")),
             threads=settings.get("city.threads", self.threads),
             faults=faults,
+            scenario=scenario,
         )
         return city if self.part is None else city.part(*_part(self.part))
 

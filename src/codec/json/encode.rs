@@ -4,12 +4,12 @@ use arrow::array::{
     Array, BinaryArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use super::escape::{is_clean, push_escaped};
 use super::number::{push_double, push_int};
 use super::time::TimeWriter;
-use crate::codec::corrupt::{Damage, cut_at, damage};
+use crate::codec::corrupt::{Damage, cut_at, damage, push_pill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Events, Field, Harm, Kind, Messages, Stream};
 
@@ -54,7 +54,7 @@ impl Encoder {
         }
     }
 
-    /// One message a row, in the rows' order; harmed rows are harmed as `events.harm` says. Keys share the key column's
+    /// One message a row, in the rows' order; harmed rows are harmed as `events.harm` says, a tombstone's value is null. Keys share the key column's
     /// memory. Columns are found by name; others than the stream's are ignored.
     ///
     /// # Errors
@@ -89,7 +89,11 @@ impl Encoder {
                     let damage = damage(*stream, harm, id).ok_or_else(|| {
                         Error::config(format!("{} messages can't be harmed by {}", stream.name(), harm.name()))
                     })?;
-                    columns.write(row, Some(damage), &mut out);
+                    match damage {
+                        Damage::Tombstone => {}
+                        Damage::Pill(pill) => push_pill(pill, id, &mut out),
+                        _ => columns.write(row, Some(damage), &mut out),
+                    }
                     if damage == Damage::Cut {
                         out.truncate(start + cut_at(&out[start..], id));
                     }
@@ -103,7 +107,9 @@ impl Encoder {
 
         self.bytes_per_row = out.len() / batch.num_rows().max(1) + 1;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        Ok(Messages { stream: *stream, keys, values: BinaryArray::try_new(offsets, Buffer::from_vec(out), None)? })
+        let nulls = harm.contains(&Harm::Tombstone).then(|| harm.iter().map(|h| *h != Harm::Tombstone).collect());
+        let values = BinaryArray::try_new(offsets, Buffer::from_vec(out), nulls.map(NullBuffer::new))?;
+        Ok(Messages { stream: *stream, keys, values })
     }
 
     /// Takes the memory of messages that are no longer needed for the next batch, if nobody shares it.
@@ -218,8 +224,23 @@ impl Object<'_> {
                     prefix.push(out);
                     out.extend_from_slice(json.as_bytes());
                 }
+                Damage::Rename(field, name) if field == at => {
+                    for part in [",\"", name, "\":"] {
+                        out.extend_from_slice(part.as_bytes());
+                    }
+                    cells.write(row, out);
+                }
+                Damage::Quote(field) if field == at => {
+                    prefix.push_with_quote(out);
+                    cells.write(row, out);
+                    out.push(b'"');
+                }
                 _ => cells.write_member(row, prefix, out),
             }
+        }
+        if let Damage::Add(member) = damage {
+            out.push(b',');
+            out.extend_from_slice(member.as_bytes());
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! For each stream at every finished refinement: silver + dead_letter + quarantine + duplicate = bronze, row for row.
 
+mod ids;
 mod rules;
 mod shape;
 mod side;
@@ -9,10 +10,10 @@ mod step;
 mod text;
 mod unique;
 
+pub(crate) use ids::uuid;
 pub use rules::{AGE_US, AHEAD_US, ID_CONFLICT, Rule, Verdicts, apply_rules, rules};
 pub use shape::to_silver;
 pub(crate) use step::silver_app_id;
-pub(crate) use unique::uuid;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;

@@ -5,8 +5,8 @@
 
 use std::sync::OnceLock;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int32Type, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 
 use crate::error::{Error, Result};
 use crate::schema::{Kind, Stream};
@@ -266,21 +266,22 @@ fn nulls(values: &ArrayRef, mark: &mut impl FnMut(usize)) {
 }
 
 fn outside(values: &ArrayRef, low: f64, high: f64, mark: &mut impl FnMut(usize)) {
+    if let Some(reals) = values.as_primitive_opt::<Float64Type>() {
+        beyond(reals, low, high, mark);
+    } else {
+        beyond(values.as_primitive::<Int32Type>(), low, high, mark);
+    }
+}
+
+fn beyond<T: ArrowPrimitiveType>(numbers: &PrimitiveArray<T>, low: f64, high: f64, mark: &mut impl FnMut(usize))
+where
+    T::Native: Into<f64>,
+{
     // NaN is outside of every range.
-    let out = |v: f64| !(v >= low && v <= high);
-    match values.data_type() {
-        DataType::Float64 => {
-            let numbers = values.as_primitive::<Float64Type>();
-            if numbers.values().iter().any(|&v| out(v)) {
-                (0..numbers.len()).filter(|&r| numbers.is_valid(r) && out(numbers.value(r))).for_each(mark);
-            }
-        }
-        _ => {
-            let numbers = values.as_primitive::<Int32Type>();
-            if numbers.values().iter().any(|&v| out(f64::from(v))) {
-                (0..numbers.len()).filter(|&r| numbers.is_valid(r) && out(f64::from(numbers.value(r)))).for_each(mark);
-            }
-        }
+    let out = |v: T::Native| !(low..=high).contains(&v.into());
+    // Nearly always nothing is, and this first look, at null slots too, is fast.
+    if numbers.values().iter().any(|&v| out(v)) {
+        (0..numbers.len()).filter(|&row| numbers.is_valid(row) && out(numbers.value(row))).for_each(mark);
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) fn to_wire(stream: Stream, batch: &RecordBatch) -> Result<RecordBatch
 
 /// Days since the epoch of each row's `event_time`; 0 where it is null.
 pub(super) fn event_dates(silver: &RecordBatch) -> Vec<i32> {
-    let times = silver.column_by_name("event_time").map(|c| c.as_primitive::<TimestampMicrosecondType>());
+    let times = silver.column_by_name("event_time").map(AsArray::as_primitive::<TimestampMicrosecondType>);
     times.map_or_else(Vec::new, |t| t.values().iter().map(|&us| day(us)).collect())
 }
 

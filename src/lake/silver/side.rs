@@ -88,7 +88,7 @@ fn assemble(
 }
 
 fn ingest_dates(rows: &RecordBatch) -> ArrayRef {
-    let times = rows.column_by_name("ingested_at").map(|c| c.as_primitive::<TimestampMicrosecondType>());
+    let times = rows.column_by_name("ingested_at").map(AsArray::as_primitive::<TimestampMicrosecondType>);
     let days = times.map(|t| t.values().iter().map(|&us| day(us)).collect::<Vec<_>>()).unwrap_or_default();
     Arc::new(Date32Array::from(days))
 }

@@ -4,7 +4,7 @@
 //! at the bronze version it has reached. The first of them fixes the target: whoever comes later, after a crash or in another
 //! process, finishes that very step, computes the same rows from the same inputs, and writes only the tables that lack them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +22,11 @@ use super::super::go_on;
 use super::super::partition::{Values, date_text, file_schema};
 use super::super::snapshot::DataFile;
 use super::super::table::{Commit, Plan, Table, commit_id};
+use super::ids::At;
 use super::rules::apply_rules;
 use super::shape::{event_dates, silver_file_schema, to_silver};
 use super::side;
-use super::unique::{At, Rows, Verdict, resolve};
+use super::unique::{Rows, Verdict, resolve};
 use super::{Counts, SilverOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::{BRONZE_PARTITIONS, SILVER_PARTITION, Side, Stream, bronze_schema};
@@ -324,14 +325,23 @@ fn sorted(batches: &[RecordBatch], rows: &[At]) -> Result<Vec<At>> {
         devices.push(column(batch, "device_id", DataType::Utf8)?.as_string::<i32>().clone());
         times.push(column(batch, "event_time", time.clone())?.as_primitive::<TimestampMicrosecondType>().clone());
     }
-    let device = |(b, r): At| devices[b as usize].value(r as usize);
-    // Few devices send many rows: rank the names once, then compare numbers.
-    let names: BTreeSet<&str> = rows.iter().map(|&at| device(at)).collect();
-    let ranks: std::collections::HashMap<&str, u32> = names.into_iter().zip(0..).collect();
-    let mut keyed: Vec<(u32, i64, At)> = rows
-        .iter()
-        .map(|&at| (ranks.get(device(at)).copied().unwrap_or(0), times[at.0 as usize].value(at.1 as usize), at))
-        .collect();
-    keyed.sort_unstable();
-    Ok(keyed.into_iter().map(|(_, _, at)| at).collect())
+    // Few devices send many rows: number them once, put each one's rows together, and order those by time, which they
+    // nearly are.
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut groups: Vec<(&str, Vec<(i64, At)>)> = Vec::new();
+    for &at in rows {
+        let device = devices[at.0 as usize].value(at.1 as usize);
+        let number = *numbers.entry(device).or_insert_with(|| {
+            groups.push((device, Vec::new()));
+            groups.len() as u32 - 1
+        });
+        groups[number as usize].1.push((times[at.0 as usize].value(at.1 as usize), at));
+    }
+    groups.sort_unstable_by_key(|(device, _)| *device);
+    let mut sorted = Vec::with_capacity(rows.len());
+    for (_, mut group) in groups {
+        group.sort();
+        sorted.extend(group.into_iter().map(|(_, at)| at));
+    }
+    Ok(sorted)
 }

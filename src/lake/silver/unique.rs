@@ -5,8 +5,7 @@
 //! whose statistics allow one of them.
 
 use std::cmp::Ordering;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -18,6 +17,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use super::super::go_on;
 use super::super::partition::date_text;
 use super::super::snapshot::DataFile;
+use super::ids::{At, Ids, Winner};
 use super::shape::silver_file_schema;
 use crate::error::{Context, ErrorKind, Result};
 use crate::schema::{SILVER_PARTITION, Stream};
@@ -29,9 +29,6 @@ pub(super) struct Rows {
     pub(super) dates: Vec<Vec<i32>>,
 }
 
-/// A row of a shard: batch and row in it.
-pub(super) type At = (u32, u32);
-
 /// What became of the rows of a shard.
 pub(super) struct Verdict {
     /// The rows that go into silver, by event date.
@@ -42,71 +39,6 @@ pub(super) struct Verdict {
     pub(super) conflicts: Option<RecordBatch>,
     /// Rows of silver's files that have to leave, by the file's name in the log.
     pub(super) displaced: BTreeMap<String, BTreeSet<u64>>,
-}
-
-#[derive(Clone, Copy)]
-enum Winner {
-    New(At),
-    /// The n-th of the rows that silver has already.
-    Old(u32),
-}
-
-/// Ids by event date. An id that is a UUID in its usual spelling, as ours are, takes 16 bytes.
-struct Ids {
-    uuids: HashMap<(i32, u128), Winner>,
-    others: HashMap<(i32, String), Winner>,
-}
-
-/// The number that a UUID in its usual spelling stands for; `None` for any other text.
-pub(crate) fn uuid(text: &str) -> Option<u128> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 36 {
-        return None;
-    }
-    let mut value = 0_u128;
-    for (i, &byte) in bytes.iter().enumerate() {
-        let digit = match byte {
-            b'-' if matches!(i, 8 | 13 | 18 | 23) => continue,
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        if matches!(i, 8 | 13 | 18 | 23) {
-            return None;
-        }
-        value = value << 4 | u128::from(digit);
-    }
-    Some(value)
-}
-
-impl Ids {
-    fn get_mut(&mut self, date: i32, id: &str) -> Option<&mut Winner> {
-        match uuid(id) {
-            Some(value) => self.uuids.get_mut(&(date, value)),
-            None if self.others.is_empty() => None,
-            None => self.others.get_mut(&(date, id.to_owned())),
-        }
-    }
-
-    /// Notes a new row; returns the one that had the id before.
-    fn claim(&mut self, date: i32, id: &str, row: At) -> Option<&mut Winner> {
-        match uuid(id) {
-            Some(value) => match self.uuids.entry((date, value)) {
-                Entry::Vacant(free) => {
-                    free.insert(Winner::New(row));
-                    None
-                }
-                Entry::Occupied(taken) => Some(taken.into_mut()),
-            },
-            None => match self.others.entry((date, id.to_owned())) {
-                Entry::Vacant(free) => {
-                    free.insert(Winner::New(row));
-                    None
-                }
-                Entry::Occupied(taken) => Some(taken.into_mut()),
-            },
-        }
-    }
 }
 
 /// Where each row of a batch came from.
@@ -146,18 +78,17 @@ impl<'a> Positions<'a> {
 /// Decides on the rows of one shard against each other and against silver's `files`.
 pub(super) fn resolve(stream: Stream, rows: &Rows, files: &[DataFile], cancel: &AtomicBool) -> Result<Verdict> {
     let positions = rows.batches.iter().map(Positions::of).collect::<Result<Vec<_>>>()?;
-    let count: usize = rows.batches.iter().map(RecordBatch::num_rows).sum();
-    let mut ids = Ids { uuids: HashMap::with_capacity(count), others: HashMap::new() };
+    let mut ids = Ids::new(rows.batches.iter().map(RecordBatch::num_rows).sum());
     let mut losers: Vec<At> = Vec::new();
     for (b, batch) in rows.batches.iter().enumerate() {
         let texts = id_column(batch)?;
         for row in 0..batch.num_rows() {
             let at = (b as u32, row as u32);
-            let Some(winner) = ids.claim(rows.dates[b][row], texts.value(row), at) else { continue };
-            let Winner::New((wb, wr)) = *winner else { continue };
+            let Some(holder) = ids.claim(rows.dates[b][row], texts.value(row), at) else { continue };
+            let Winner::New((wb, wr)) = holder.get() else { continue };
             if positions[b].cmp(row, &positions[wb as usize], wr as usize) == Ordering::Less {
                 losers.push((wb, wr));
-                *winner = Winner::New(at);
+                holder.set(Winner::New(at));
             } else {
                 losers.push(at);
             }
@@ -171,14 +102,14 @@ pub(super) fn resolve(stream: Stream, rows: &Rows, files: &[DataFile], cancel: &
         let old_positions = Positions::of(&old.rows)?;
         let texts = id_column(&old.rows)?;
         for (n, (date, file, row)) in old.places.iter().enumerate() {
-            let Some(winner) = ids.get_mut(*date, texts.value(n)) else { continue };
-            let Winner::New((b, r)) = *winner else { continue };
+            let Some(holder) = ids.holder(*date, texts.value(n)) else { continue };
+            let Winner::New((b, r)) = holder.get() else { continue };
             if positions[b as usize].cmp(r as usize, &old_positions, n) == Ordering::Less {
                 old_losers.push(n as u32);
                 displaced.entry(files[*file].name.clone()).or_default().insert(*row);
             } else {
                 losers.push((b, r));
-                *winner = Winner::Old(n as u32);
+                holder.set(Winner::Old(n as u32));
             }
         }
     }
@@ -217,6 +148,7 @@ fn known(stream: Stream, rows: &Rows, ids: &mut Ids, files: &[DataFile], cancel:
     let (mut places, mut found) = (Vec::new(), Vec::new());
     for (date, (low, high)) in bounds {
         let text = date_text(date);
+        let known = ids.of(date);
         for (number, file) in files.iter().enumerate() {
             if file.value(SILVER_PARTITION) != Some(&text) || !may_hold(file, low, high) {
                 continue;
@@ -228,9 +160,7 @@ fn known(stream: Stream, rows: &Rows, ids: &mut Ids, files: &[DataFile], cancel:
             for batch in parquet.batches(&["id"], 65_536)? {
                 let batch = batch.context(ErrorKind::Store, context)?;
                 let texts = id_column(&batch)?;
-                hits.extend(
-                    (0..texts.len()).filter(|&r| ids.get_mut(date, texts.value(r)).is_some()).map(|r| at + r as u64),
-                );
+                hits.extend((0..texts.len()).filter(|&r| known.contains(texts.value(r))).map(|r| at + r as u64));
                 at += texts.len() as u64;
             }
             if hits.is_empty() {
@@ -306,9 +236,9 @@ fn compare(
     let mut pairs: Vec<((usize, usize), (usize, usize))> = Vec::new();
     let mut pair = |loser: (usize, usize), date: i32| -> Result<()> {
         let id = id_column(sources[loser.0])?.value(loser.1);
-        let winner = match ids.get_mut(date, id) {
-            Some(Winner::New((b, r))) => (*b as usize, *r as usize),
-            Some(Winner::Old(n)) => (old_source, *n as usize),
+        let winner = match ids.holder(date, id).map(|h| h.get()) {
+            Some(Winner::New((b, r))) => (b as usize, r as usize),
+            Some(Winner::Old(n)) => (old_source, n as usize),
             None => return Ok(()),
         };
         pairs.push((loser, winner));
@@ -353,14 +283,6 @@ fn payload(stream: Stream, silver: &RecordBatch) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_uuid_has_one_spelling() {
-        assert_eq!(uuid("01234567-89ab-8def-8123-456789abcdef"), Some(0x0123_4567_89ab_8def_8123_4567_89ab_cdef));
-        for other in ["01234567-89AB-8def-8123-456789abcdef", "0123456-789ab-8def-8123-456789abcdef", "x", ""] {
-            assert_eq!(uuid(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn a_selection_picks_single_rows() {

@@ -50,18 +50,9 @@ pub fn ingest_city(lake: &Lake, source: &Source, options: &BronzeOptions, run: &
 fn embedded_source(source: &Source) -> SourceId {
     let city = source.city();
     let sensors = source.sensors();
-    let faults = &sensors.faults;
     // Other faults or parts give the events other places.
-    let variant = format!(
-        "{}/{}-{}-{}-{}-{}-{}",
-        sensors.parts,
-        faults.late,
-        faults.late_bound,
-        faults.duplicate,
-        faults.drop,
-        faults.corrupt,
-        crate::city::MODEL_VERSION
-    );
+    let faults: Vec<String> = sensors.faults.values().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let variant = format!("{}/{}/{}", sensors.parts, faults.join(","), crate::city::MODEL_VERSION);
     let digest =
         variant.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
     let id = city.id.to_text();
