@@ -108,7 +108,7 @@ def test_memory_stays_flat_over_a_long_stream(script):
         "rows, early = 0, None\n"
         "for batch in r:\n"
         "    rows += batch.num_rows\n"
-        "    if early is None and rows > 300_000: early = peak()\n"
+        "    if early is None and rows > 200_000: early = peak()\n"
         "print(rows, early, peak())\n"
     )
     assert done.status == 0, done.err
