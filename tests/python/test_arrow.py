@@ -1,4 +1,4 @@
-"""Arrow goes to every consumer by PyCapsule: the same values, and the very same memory where the consumer can take it."""
+"""Arrow goes to every consumer by PyCapsule: the same values, and the very same memory where it can be taken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def test_every_consumer_gets_the_same_rows(events):
     assert arrow.num_rows > 100
     assert pl.DataFrame(events).height == arrow.num_rows
     assert pl.DataFrame(events)["id"].to_list() == arrow["id"].to_pylist()
-    assert duckdb.sql("select count(*), count(distinct id) from events").fetchall() == [(arrow.num_rows, arrow.num_rows)]
+    assert duckdb.sql("select count(*), count(distinct id) from events").fetchall() == [
+        (arrow.num_rows, arrow.num_rows)
+    ]
     frame = pd.DataFrame.from_arrow(events) if hasattr(pd.DataFrame, "from_arrow") else arrow.to_pandas()
     assert frame["id"].tolist() == arrow["id"].to_pylist()
 

@@ -143,7 +143,9 @@ def test_streams_can_be_chosen(city):
 
 def test_a_longer_run_continues_the_shorter_one():
     def ids(duration):
-        return table(cs.City(vehicles=60, start="2026-06-01T07:00Z", duration=duration).events("weather"))["id"].to_pylist()
+        return table(cs.City(vehicles=60, start="2026-06-01T07:00Z", duration=duration).events("weather"))[
+            "id"
+        ].to_pylist()
 
     short, long = ids("1h"), ids("2h")
     assert long[: len(short)] == short
@@ -182,11 +184,14 @@ class TestFaults:
     def test_dropped_events_are_not_sent_and_doubled_ones_twice(self, pair):
         _, faulty = pair
         labels = table(faulty.truth.faults).to_pylist()
-        gps = {kind: {r["id"] for r in labels if r["kind"] == kind and r["stream"] == "gps"} for kind in ("drop", "duplicate")}
+        gps = {
+            kind: {r["id"] for r in labels if r["kind"] == kind and r["stream"] == "gps"}
+            for kind in ("drop", "duplicate")
+        }
         sent = Counter(table(faulty.events("gps"))["id"].to_pylist())
         assert gps["drop"]
         assert not gps["drop"] & set(sent)
-        twice = {id for id, count in sent.items() if count > 1}
+        twice = {event for event, count in sent.items() if count > 1}
         assert twice
         assert twice <= gps["duplicate"]
 

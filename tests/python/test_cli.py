@@ -15,8 +15,8 @@ import citystream as cs
 
 SMALL = ("--vehicles", "60", "--start", "2026-06-01T07:00Z", "--duration", "1h")
 COMMANDS = (
-    ("demo",), ("simulate",), ("ingest",), ("refine",), ("query",), ("tables",), ("lake", "check"), ("topics", "create"),
-    ("topics", "describe"), ("config",), ("jobs", "copy"),
+    ("demo",), ("simulate",), ("ingest",), ("refine",), ("query",), ("tables",), ("lake", "check"),
+    ("topics", "create"), ("topics", "describe"), ("config",), ("jobs", "copy"),
 )  # fmt: skip
 
 
@@ -147,7 +147,9 @@ class TestSimulate:
 
 class TestLake:
     def test_query_tables_check(self, citystream, small_lake):
-        done = citystream("query", small_lake.path, "select * from gold.road_5min order by road_id, window_start", "--json")
+        done = citystream(
+            "query", small_lake.path, "select * from gold.road_5min order by road_id, window_start", "--json"
+        )
         assert done.status == 0
         assert done.json["columns"][0] == "road_id"
         assert len(done.json["rows"]) == small_lake.table("gold.road_5min").row_count
@@ -196,7 +198,18 @@ class TestLake:
         with cs.Publisher(broker.bootstrap_servers, topics=topics, create_topics=1) as publisher:
             first = publisher.publish(city.part(0, 2))
             child = subprocess.Popen(
-                [sys.executable, "-m", "citystream", "ingest", "lake", "--follow", "--refine", "--every", "200ms", "--quiet"],
+                [
+                    sys.executable,
+                    "-m",
+                    "citystream",
+                    "ingest",
+                    "lake",
+                    "--follow",
+                    "--refine",
+                    "--every",
+                    "200ms",
+                    "--quiet",
+                ],
                 cwd=tmp_path,
                 env=environment,
                 stderr=subprocess.PIPE,
@@ -228,11 +241,15 @@ class TestTopics:
         servers = ("--bootstrap-servers", broker.bootstrap_servers)
         done = citystream("topics", "create", *servers, *flags, "--partitions", "3", "--json")
         assert done.status == 0, done.err
-        assert {topic["topic"]: topic["created"] for topic in done.json["topics"]} == dict.fromkeys(topics.values(), True)
+        assert {topic["topic"]: topic["created"] for topic in done.json["topics"]} == dict.fromkeys(
+            topics.values(), True
+        )
         done = citystream("topics", "create", *servers, *flags, "--partitions", "3", "--json")
         assert {topic["created"] for topic in done.json["topics"]} == {False}
         done = citystream("topics", "describe", *servers, *flags, "--json")
-        assert {topic["topic"]: len(topic["partitions"]) for topic in done.json["topics"]} == dict.fromkeys(topics.values(), 3)
+        assert {topic["topic"]: len(topic["partitions"]) for topic in done.json["topics"]} == dict.fromkeys(
+            topics.values(), 3
+        )
         assert citystream("topics", "describe", topics["gps"], *servers).status == 0
 
     def test_a_topic_that_does_not_exist(self, citystream, broker):
@@ -243,7 +260,9 @@ class TestTopics:
 
 class TestConfig:
     def test_each_value_and_where_it_comes_from(self, citystream, tmp_path):
-        (tmp_path / "citystream.toml").write_text("[city]\nvehicles = 5\n[kafka.security]\n'sasl.password' = 'hunter2'\n")
+        (tmp_path / "citystream.toml").write_text(
+            "[city]\nvehicles = 5\n[kafka.security]\n'sasl.password' = 'hunter2'\n"
+        )
         done = citystream("config", "--json", KAFKA_BOOTSTRAP_SERVERS="broker:9092", CITYSTREAM_SEED="9")
         assert done.status == 0, done.err
         assert done.json["city.vehicles"] == {"value": 5, "source": "citystream.toml"}
@@ -335,7 +354,9 @@ def test_progress_is_for_terminals_only(tmp_path):
     # A terminal on standard error gets a bar, that is, control codes.
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color"}
-    child = subprocess.Popen([*command, "--dir", "other"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs)
+    child = subprocess.Popen(
+        [*command, "--dir", "other"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs
+    )
     os.close(theirs)
     seen = b""
     while True:

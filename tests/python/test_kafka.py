@@ -18,8 +18,8 @@ STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 def consume(servers, topic):
     """All of a topic's messages, read by another client, as (partition, key, value)."""
     consumer = Consumer({
-        "bootstrap.servers": servers, "group.id": "test", "enable.auto.commit": False, "isolation.level": "read_committed",
-        "auto.offset.reset": "error",
+        "bootstrap.servers": servers, "group.id": "test", "enable.auto.commit": False,
+        "isolation.level": "read_committed", "auto.offset.reset": "error",
     })  # fmt: skip
     found = []
     try:
@@ -192,7 +192,12 @@ def test_a_closed_publisher_says_so(broker, topics, city):
 
 def test_secrets_do_not_show(capfd):
     secret = "hunter2-hunter2"  # noqa: S105
-    security = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "me", "sasl.password": secret}
+    security = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "me",
+        "sasl.password": secret,
+    }
     with pytest.raises(cs.CitystreamError) as caught:
         cs.Publisher("127.0.0.1:1", security=security, timeout="500ms")
     told = capfd.readouterr()

@@ -10,9 +10,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from plain_lake import COLUMNS
 
 import citystream as cs
-from plain_lake import COLUMNS
 
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 GOLD = ("road_5min", "camera_15min", "air_quality_hourly", "incident_response", "data_quality_hourly")
@@ -150,7 +150,8 @@ def test_the_lake_of_the_sql_tests_is_like_a_real_one(small_lake):
     for name, columns in COLUMNS.items():
         con.execute(f"create or replace table t ({columns})")
         own = {row[0]: row[1] for row in con.execute("describe t").fetchall()}
-        real = {n: str(t) for n, t in zip(*(lambda r: (r.columns, r.types))(small_lake.query(f"select * from {name}")), strict=True)}
+        relation = small_lake.query(f"select * from {name}")
+        real = {column: str(kind) for column, kind in zip(relation.columns, relation.types, strict=True)}
         compared += 1
         for column, kind in own.items():
             assert real.get(column) == kind, f"{name}.{column}"
@@ -231,7 +232,7 @@ class TestTables:
         )
         assert table.path == f"{small_lake.path}/gold/road_5min"
         assert all(path.endswith(".parquet") for path in table.files)
-        with pytest.raises(cs.ConfigError, match="Did you mean 'gold.road_5min'"):
+        with pytest.raises(cs.ConfigError, match=r"Did you mean 'gold.road_5min'"):
             small_lake.table("gold.road_5")
 
 
@@ -295,7 +296,7 @@ class TestOpening:
         with pytest.raises(cs.ConfigError, match="AWS_REGION"):
             cs.Lake(tmp_path / "lake", storage_options={"AWS_REGION": "eu-west-1"})
 
-    def test_a_folder_without_permission(self, tmp_path):
+    def test_a_folder_without_permission(self):
         with pytest.raises((cs.StoreError, cs.TableError), match="proc"):
             cs.Lake("/proc/no-such-lake")
 

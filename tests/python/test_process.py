@@ -38,7 +38,9 @@ def program(work):
 
 @pytest.mark.parametrize("name", WORK)
 def test_ctrl_c_is_answered_within_a_second(tmp_path, name):
-    child = subprocess.Popen([sys.executable, "-c", program(WORK[name])], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program(WORK[name])], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert child.stdout.readline() == "begun\n"
         time.sleep(0.5)
