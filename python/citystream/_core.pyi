@@ -52,10 +52,10 @@ def stream_fields(stream: str) -> list[dict[str, Any]]:
     """
 
 def fault_defaults() -> dict[str, float | int | str]:
-    """Each fault's rate (0.0), bound and instant (milliseconds), and kind, by name, as they are where nothing is said."""
+    """Each fault's rate, bound and instant (milliseconds) and kind, by name, where nothing else is said."""
 
 def scenarios() -> list[dict[str, Any]]:
-    """The named scenarios: `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms`, `duration_ms`."""
+    """`name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms`, `duration_ms` of each."""
 
 def wire_schema(stream: str) -> ArrowSchema:
     """The Arrow schema of a stream; column names are the JSON names.

@@ -18,8 +18,8 @@ TEXTS = ("schema_drift_kind",)
 class Faults:
     """What goes wrong between a sensor and Kafka. No fault changes the clean events, and each is labelled.
 
-    Shares are between 0 and 1. What isn't set is 0, or what the city's scenario says. docs/faults.md says where the events
-    of each fault end up.
+    Shares are between 0 and 1. What isn't set is 0, or what the city's scenario says. docs/faults.md says where the
+    events of each fault end up.
 
     Args:
         late: Share of events sent late: a minute in the median, at most `late_bound`.

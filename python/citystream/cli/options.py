@@ -59,23 +59,50 @@ class CityOptions:
     late: Annotated[float | None, typer.Option(help="Share of events sent late.", rich_help_panel=_FAULTS)] = None
     late_bound: Annotated[str | None, typer.Option(help="Greatest delay of these.", rich_help_panel=_FAULTS)] = None
     duplicate: Annotated[float | None, typer.Option(help="Share of events sent twice.", rich_help_panel=_FAULTS)] = None
-    retry_loop: Annotated[float | None, typer.Option(help="Share of devices that send each event 100 times.", rich_help_panel=_FAULTS)] = None
+    retry_loop: Annotated[
+        float | None, typer.Option(help="Share of devices that send each event 100 times.", rich_help_panel=_FAULTS)
+    ] = None
     drop: Annotated[float | None, typer.Option(help="Share of events never sent.", rich_help_panel=_FAULTS)] = None
-    out_of_order: Annotated[float | None, typer.Option(help="Share of events that the device's next one overtakes.", rich_help_panel=_FAULTS)] = None
-    out_of_order_bound: Annotated[str | None, typer.Option(help="Longest wait of these.", rich_help_panel=_FAULTS)] = None
-    corrupt: Annotated[float | None, typer.Option(help="Share of events harmed in one of the next four ways.", rich_help_panel=_FAULTS)] = None
+    out_of_order: Annotated[
+        float | None,
+        typer.Option(help="Share of events that the device's next one overtakes.", rich_help_panel=_FAULTS),
+    ] = None
+    out_of_order_bound: Annotated[str | None, typer.Option(help="Longest wait of these.", rich_help_panel=_FAULTS)] = (
+        None
+    )
+    corrupt: Annotated[
+        float | None, typer.Option(help="Share of events harmed in one of the next four ways.", rich_help_panel=_FAULTS)
+    ] = None
     bad_json: Annotated[float | None, typer.Option(help="Share of events cut short.", rich_help_panel=_FAULTS)] = None
-    wrong_type: Annotated[float | None, typer.Option(help="Share with a text for a number.", rich_help_panel=_FAULTS)] = None
-    missing_field: Annotated[float | None, typer.Option(help="Share without a required field.", rich_help_panel=_FAULTS)] = None
-    out_of_range: Annotated[float | None, typer.Option(help="Share with a number that can't be.", rich_help_panel=_FAULTS)] = None
-    schema_drift: Annotated[float | None, typer.Option(help="Share of devices that change a field.", rich_help_panel=_FAULTS)] = None
+    wrong_type: Annotated[
+        float | None, typer.Option(help="Share with a text for a number.", rich_help_panel=_FAULTS)
+    ] = None
+    missing_field: Annotated[
+        float | None, typer.Option(help="Share without a required field.", rich_help_panel=_FAULTS)
+    ] = None
+    out_of_range: Annotated[
+        float | None, typer.Option(help="Share with a number that can't be.", rich_help_panel=_FAULTS)
+    ] = None
+    schema_drift: Annotated[
+        float | None, typer.Option(help="Share of devices that change a field.", rich_help_panel=_FAULTS)
+    ] = None
     schema_drift_from: Annotated[str | None, typer.Option(help="When they do.", rich_help_panel=_FAULTS)] = None
-    schema_drift_kind: Annotated[str | None, typer.Option(help="How: renamed, added, retyped or any.", rich_help_panel=_FAULTS)] = None
-    clock_jump: Annotated[float | None, typer.Option(help="Share of time with a clock off by hours.", rich_help_panel=_FAULTS)] = None
-    outage: Annotated[float | None, typer.Option(help="Share of time without sending, then a burst.", rich_help_panel=_FAULTS)] = None
+    schema_drift_kind: Annotated[
+        str | None, typer.Option(help="How: renamed, added, retyped or any.", rich_help_panel=_FAULTS)
+    ] = None
+    clock_jump: Annotated[
+        float | None, typer.Option(help="Share of time with a clock off by hours.", rich_help_panel=_FAULTS)
+    ] = None
+    outage: Annotated[
+        float | None, typer.Option(help="Share of time without sending, then a burst.", rich_help_panel=_FAULTS)
+    ] = None
     outage_bound: Annotated[str | None, typer.Option(help="Longest outage.", rich_help_panel=_FAULTS)] = None
-    tombstone: Annotated[float | None, typer.Option(help="Share of keys without a value.", rich_help_panel=_FAULTS)] = None
-    poison_pill: Annotated[float | None, typer.Option(help="Share that is no JSON, huge, or nested deep.", rich_help_panel=_FAULTS)] = None
+    tombstone: Annotated[float | None, typer.Option(help="Share of keys without a value.", rich_help_panel=_FAULTS)] = (
+        None
+    )
+    poison_pill: Annotated[
+        float | None, typer.Option(help="Share that is no JSON, huge, or nested deep.", rich_help_panel=_FAULTS)
+    ] = None
 
     def city(self, settings: Settings, faults: Faults | None = None) -> City:
         """The city that flags and settings describe.
