@@ -2,7 +2,8 @@
 
     PYTHONPATH=tests .venv/bin/python -m benches.run --quick --only kafka,ingest
 
-A quick bench, one of some figures only, and one of a wheel that is no release build write to target/bench instead.
+A quick bench, one of some figures or another number of rounds, and one of a wheel that is no release build write to
+target/bench instead.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +38,14 @@ def main() -> int:
     # A broker or topics that somebody has set would send the figures elsewhere.
     for name in [name for name in os.environ if name.endswith("_TOPIC") or name.startswith(("KAFKA_", "CITYSTREAM_"))]:
         del os.environ[name]
+    # An orderly end stops the broker and removes the files, whoever asks for it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ours = options.ours.absolute()
     built = build_info(ours / "python")
     cautions = {
         "a quick bench of small sizes": options.quick,
         f"the wheel's profile is {built['profile']}, not release": built["profile"] != "release",
+        f"{options.rounds} rounds": options.rounds is not None,
         f"only {', '.join(figure.name for figure in chosen)}": options.only is not None,
     }
     caution = "; ".join(words for words, holds in cautions.items() if holds) or None
@@ -52,7 +58,9 @@ def main() -> int:
     began = time.monotonic()
     with ExitStack() as ending:
         work = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="work-", dir=scratch)))
-        bench = Bench(QUICK if options.quick else FULL, ours, work, options.profile, _tell, ending)
+        sizes = QUICK if options.quick else FULL
+        sizes = sizes if options.rounds is None else replace(sizes, rounds=options.rounds)
+        bench = Bench(sizes, ours, work, options.profile, _tell, ending)
         sections = [_section(bench, figure) for figure in chosen]
     facts["it took"] = f"{(time.monotonic() - began) / 60:.0f} min"
     floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -77,6 +85,7 @@ def _section(bench: Bench, figure: Figure) -> Section:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches.run", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
+    parser.add_argument("--rounds", type=int, help="instead of three, or of two where quick")
     parser.add_argument("--only", type=_figures, help=f"of {','.join(figure.name for figure in FIGURES)}")
     parser.add_argument("--ours", type=Path, default=ROOT / ".venv-bench" / "bin", help="bin folder with the wheel")
     parser.add_argument("--profile", default="release", help="cargo's profile for the criterion bench")
@@ -96,4 +105,8 @@ def _tell(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        _tell("stopped; nothing was written")
+        sys.exit(130)

@@ -150,10 +150,10 @@ FIGURE = Figure(
     "`citystream simulate --to kafka` generates, encodes, keys by deviceId and sends idempotently; its reference "
     "records go first and are paid for, and in its bytes, but not counted. `kafka-producer-perf-test` sends as many "
     f"ready messages, random ones of {PAYLOADS:,} of ours, without keys: once with its defaults, once with the "
-    "batching that citystream has. The loop is `generate_data.py`'s: uuid, dict, json.dumps, produce, with the flush after each "
-    "message that the original has and without; it sends fewer messages, since it would take minutes. Events per "
-    "second are by each program's own account, start-up left out; CPU-seconds are those of the whole client, "
-    "start-up and the JVM's compiling included. Bytes are keys and values, before compression.",
+    "batching that citystream has. The loop is `generate_data.py`'s: uuid, dict, json.dumps, produce, with the flush "
+    "after each message that the original has and without; it sends fewer messages, since it would take minutes. "
+    "Events per second are by each program's own account, start-up left out; CPU-seconds are those of the whole "
+    "client, start-up and the JVM's compiling included. Bytes are keys and values, before compression.",
     measure,
     peers=(PERF, LOOP),
 )

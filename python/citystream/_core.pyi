@@ -9,6 +9,33 @@ calling thread about ten times a second with `stage`, `done`, `total` (None wher
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, final
 
+__all__ = [
+    "ArrowBatch",
+    "ArrowSchema",
+    "ArrowStream",
+    "Batches",
+    "City",
+    "CitystreamError",
+    "ConfigError",
+    "ConflictError",
+    "DecodeError",
+    "ForkedError",
+    "GapError",
+    "KafkaConnectionError",
+    "KafkaError",
+    "Lake",
+    "Producer",
+    "StoreError",
+    "TableError",
+    "build_info",
+    "create_topics",
+    "describe_topics",
+    "fault_defaults",
+    "scenarios",
+    "stream_fields",
+    "wire_schema",
+]
+
 _Progress: TypeAlias = Callable[[dict[str, Any]], None] | None
 
 class CitystreamError(Exception):
@@ -52,10 +79,14 @@ def stream_fields(stream: str) -> list[dict[str, Any]]:
     """
 
 def fault_defaults() -> dict[str, float | int | str]:
-    """Each fault's rate, bound and instant (milliseconds) and kind, by name, where nothing else is said."""
+    """Each fault's rate (0.0), bound and instant (milliseconds), and kind, by name, where nothing is said."""
 
 def scenarios() -> list[dict[str, Any]]:
-    """`name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms`, `duration_ms` of each."""
+    """The named scenarios.
+
+    Returns:
+        `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms` and `duration_ms` of each.
+    """
 
 def wire_schema(stream: str) -> ArrowSchema:
     """The Arrow schema of a stream; column names are the JSON names.

@@ -16,7 +16,7 @@ from .errors import ConfigError
 from .nearest import nearest
 from .progress import Progress, shown
 from .report import Report, size
-from .topics import servers_of, topics_of
+from .topics import REFERENCE, servers_of, topics_of
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -42,12 +42,14 @@ class Partition(Report):
 class IngestReport(Report):
     """What came into bronze.
 
-    `records` includes `undecodable`; `skipped` are offsets without a record for us, such as markers of transactions;
+    `records` are those of the event streams, `undecodable` ones among them, `reference` those of the reference stream.
+    `skipped` are offsets without a record for us, such as markers of transactions;
     `conflicts` are commits that another writer won, which were read again.
     """
 
     records: int
     undecodable: int
+    reference: int
     skipped: int
     commits: int
     conflicts: int
@@ -60,13 +62,14 @@ class IngestReport(Report):
     def of(cls, found: Mapping[str, Any]) -> IngestReport:
         """From the core's answer."""
         return cls(
-            records=sum(found["records"].values()),
+            records=sum(count for stream, count in found["records"].items() if stream != REFERENCE),
             undecodable=sum(found["undecodable"].values()),
+            reference=found["records"].get(REFERENCE, 0),
             skipped=found["skipped"],
             commits=found["commits"],
             conflicts=found["conflicts"],
             seconds=found["seconds"],
-            by_stream=dict(found["records"]),
+            by_stream={stream: count for stream, count in found["records"].items() if stream != REFERENCE},
             partitions=tuple(
                 Partition(p["topic"], p["partition"], p["from"], p["to"], p["lag"]) for p in found["partitions"]
             ),

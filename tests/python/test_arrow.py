@@ -1,4 +1,4 @@
-"""Arrow goes to every consumer by PyCapsule: the same values, and the very same memory where the consumer can take it."""
+"""Arrow goes to every consumer by PyCapsule: the same values, and the very same memory where it can be taken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def test_every_consumer_gets_the_same_rows(events):
     assert arrow.num_rows > 100
     assert pl.DataFrame(events).height == arrow.num_rows
     assert pl.DataFrame(events)["id"].to_list() == arrow["id"].to_pylist()
-    assert duckdb.sql("select count(*), count(distinct id) from events").fetchall() == [(arrow.num_rows, arrow.num_rows)]
+    assert duckdb.sql("select count(*), count(distinct id) from events").fetchall() == [
+        (arrow.num_rows, arrow.num_rows)
+    ]
     frame = pd.DataFrame.from_arrow(events) if hasattr(pd.DataFrame, "from_arrow") else arrow.to_pandas()
     assert frame["id"].tolist() == arrow["id"].to_pylist()
 
@@ -108,11 +110,11 @@ def test_memory_stays_flat_over_a_long_stream(script):
         "rows, early = 0, None\n"
         "for batch in r:\n"
         "    rows += batch.num_rows\n"
-        "    if early is None and rows > 300_000: early = peak()\n"
+        "    if early is None and rows > 200_000: early = peak()\n"
         "print(rows, early, peak())\n"
     )
     assert done.status == 0, done.err
     rows, early, late = (int(part) for part in done.out.split())
-    assert rows > 600_000
+    assert rows > 400_000
     # Kilobytes: what is read is let go.
     assert late - early < 150_000, (early, late)

@@ -90,7 +90,7 @@ def test_rows_are_the_events_as_json_takes_them(city):
 def test_reference_names_every_road_camera_station_and_vehicle(city):
     kinds = Counter(row["kind"] for row in city.rows("reference"))
     assert kinds["city"] == 1
-    assert kinds["vehicle"] >= 120
+    assert kinds["vehicle"] >= 300
     assert kinds["road"] == table(city.network.roads).num_rows
     assert kinds["camera"] == table(city.network.cameras).num_rows
     assert kinds["station"] == table(city.network.stations).num_rows
@@ -115,8 +115,8 @@ def test_iteration_gives_all_streams_in_the_order_of_sending(city):
 
 
 def test_the_same_seed_gives_the_same_events_for_any_threads(city):
-    again = cs.City(seed=11, vehicles=120, start="2026-06-01T07:00:00Z", duration="1h", threads=1)
-    other = cs.City(seed=12, vehicles=120, start="2026-06-01T07:00:00Z", duration="1h")
+    again = cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", threads=1)
+    other = cs.City(seed=41, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h")
     for stream in STREAMS:
         assert table(city.events(stream)).equals(table(again.events(stream))), stream
     assert other.id != city.id
@@ -135,7 +135,7 @@ def test_the_parts_are_the_whole(city, parts):
 
 
 def test_streams_can_be_chosen(city):
-    only = cs.City(seed=11, vehicles=120, start="2026-06-01T07:00:00Z", duration="1h", streams=["weather", "gps"])
+    only = cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", streams=["weather", "gps"])
     assert only.streams == ("gps", "weather")
     assert {stream for stream, _ in only} == {"gps", "weather"}
     assert table(only.events("gps")).equals(table(city.events("gps")))
@@ -143,21 +143,23 @@ def test_streams_can_be_chosen(city):
 
 def test_a_longer_run_continues_the_shorter_one():
     def ids(duration):
-        return table(cs.City(vehicles=60, start="2026-06-01T07:00Z", duration=duration).events("weather"))["id"].to_pylist()
+        return table(cs.City(vehicles=60, start="2026-06-01T07:00Z", duration=duration).events("weather"))[
+            "id"
+        ].to_pylist()
 
     short, long = ids("1h"), ids("2h")
     assert long[: len(short)] == short
     assert len(long) > len(short)
 
 
+@pytest.fixture(scope="module")
+def pair():
+    options = {"seed": 5, "vehicles": 200, "start": "2026-06-01T07:00:00Z", "duration": "1h"}
+    faults = cs.Faults(late=0.1, late_bound="10min", duplicate=0.05, drop=0.05, corrupt=0.05)
+    return cs.City(**options), cs.City(**options, faults=faults)
+
+
 class TestFaults:
-    FAULTS = cs.Faults(late=0.1, late_bound="10min", duplicate=0.05, drop=0.05, corrupt=0.05)
-
-    @pytest.fixture(scope="class")
-    def pair(self):
-        options = {"seed": 5, "vehicles": 200, "start": "2026-06-01T07:00:00Z", "duration": "1h"}
-        return cs.City(**options), cs.City(**options, faults=self.FAULTS)
-
     def test_a_fault_never_changes_the_clean_events(self, pair):
         clean, faulty = pair
         assert clean.id == faulty.id
@@ -182,11 +184,14 @@ class TestFaults:
     def test_dropped_events_are_not_sent_and_doubled_ones_twice(self, pair):
         _, faulty = pair
         labels = table(faulty.truth.faults).to_pylist()
-        gps = {kind: {r["id"] for r in labels if r["kind"] == kind and r["stream"] == "gps"} for kind in ("drop", "duplicate")}
+        gps = {
+            kind: {r["id"] for r in labels if r["kind"] == kind and r["stream"] == "gps"}
+            for kind in ("drop", "duplicate")
+        }
         sent = Counter(table(faulty.events("gps"))["id"].to_pylist())
         assert gps["drop"]
         assert not gps["drop"] & set(sent)
-        twice = {id for id, count in sent.items() if count > 1}
+        twice = {event for event, count in sent.items() if count > 1}
         assert twice
         assert twice <= gps["duplicate"]
 

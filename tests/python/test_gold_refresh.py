@@ -6,9 +6,9 @@ import datetime as dt
 
 import duckdb
 import pytest
+from plain_lake import COLUMNS, PlainLake, at
 
 from citystream import ConflictError, TableError, gold, sql
-from plain_lake import COLUMNS, PlainLake, at
 
 
 class CountingLake(PlainLake):
@@ -81,7 +81,9 @@ class CountingLake(PlainLake):
         files = self.files.get(name, [])
         if not files:
             return 0
-        return self.con.execute(f"select count(*) from {gold.scan(files, self.snapshot(name)['partition_columns'])}").fetchone()[0]
+        return self.con.execute(
+            f"select count(*) from {gold.scan(files, self.snapshot(name)['partition_columns'])}"
+        ).fetchone()[0]
 
 
 @pytest.fixture
@@ -142,7 +144,9 @@ def test_late_rows_touch_the_date_that_they_are_of(lake):
 
 def test_lookback_widens_the_dates(lake):
     road = ("dim.road", "gold.road_5min")
-    lake.add("silver.vehicle", {"id": "1", "device_id": "a", "road_id": "r", "event_time": at("12:00:00"), "speed_kmh": 1.0})
+    lake.add(
+        "silver.vehicle", {"id": "1", "device_id": "a", "road_id": "r", "event_time": at("12:00:00"), "speed_kmh": 1.0}
+    )
     refresh(lake, *road)
     # 30 s after midnight can change the window before midnight.
     late = {"id": "2", "device_id": "a", "road_id": "r", "event_time": at("2026-06-03 00:00:30"), "speed_kmh": 1.0}
@@ -183,7 +187,9 @@ def test_another_dimension_recomputes_everything(lake):
     lake.add("silver.weather", reading("08:00:00"))
     refresh(lake, *AIR)
     station = {"stationId": "s1", "district": "D1", "location": [1.0, 2.0]}
-    lake.add("bronze.reference", {"id": "station:s1", "kind": "station", "station": station, "ingested_at": at("00:00:00")})
+    lake.add(
+        "bronze.reference", {"id": "station:s1", "kind": "station", "station": station, "ingested_at": at("00:00:00")}
+    )
     refresh(lake, *AIR)
     assert lake.replaced == [("dim.station", None), ("gold.air_quality_hourly", None)]
     district = f"select district from {gold.scan(lake.files['gold.air_quality_hourly'], [sql.PARTITION])}"
@@ -234,7 +240,8 @@ class TestOwnTables:
 
 """
     BODY = """\
-select date_trunc('hour', event_time) as window_start, count(*) as readings, cast(min(event_time) as date) as window_date
+select
+    date_trunc('hour', event_time) as window_start, count(*) as readings, cast(min(event_time) as date) as window_date
 from silver.weather where event_time >= $from and event_time < $to group by 1
 """
 
@@ -258,8 +265,16 @@ from silver.weather where event_time >= $from and event_time < $to group by 1
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("count(*) as readings", "cast(count(*) as integer) as readings", r"\('readings', 'INTEGER'\) where the header"),
-            ("count(*) as readings", "count(*) as n", r"\('n', 'BIGINT'\) where the header has \('readings', 'BIGINT'\)"),
+            (
+                "count(*) as readings",
+                "cast(count(*) as integer) as readings",
+                r"\('readings', 'INTEGER'\) where the header",
+            ),
+            (
+                "count(*) as readings",
+                "count(*) as n",
+                r"\('n', 'BIGINT'\) where the header has \('readings', 'BIGINT'\)",
+            ),
             (", count(*) as readings", "", "where the header has"),
             ("group by 1", "group by 1, event_time", r"two rows for \(\"window_start\"\)"),
             ("event_time >= $from", "event_tim >= $from", "mine.sql failed: Binder Error"),
@@ -277,9 +292,11 @@ from silver.weather where event_time >= $from and event_time < $to group by 1
         self.run(lake, tmp_path, text)
         lake.add("silver.weather", reading("2026-06-02 09:30:00"))
         lake.files["silver.weather"][0]["partition"]["event_date"] = "2026-06-02"
-        with pytest.raises(TableError, match=r"gives windows of 2026-06-01, which nobody asked for. Use \$from and \$to"):
+        with pytest.raises(
+            TableError, match=r"gives windows of 2026-06-01, which nobody asked for. Use \$from and \$to"
+        ):
             self.run(lake, tmp_path, text)
 
     def test_a_source_that_does_not_exist(self, lake, tmp_path):
-        with pytest.raises(TableError, match="gold.mine reads silver.whether, which this lake does not have"):
+        with pytest.raises(TableError, match=r"gold.mine reads silver.whether, which this lake does not have"):
             self.run(lake, tmp_path, self.HEADER.replace("silver.weather", "silver.whether") + self.BODY)

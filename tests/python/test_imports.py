@@ -28,7 +28,11 @@ OTHERS = [name for name in USES if name != "citystream"]
 def test_imports_in_both_orders(script, other, first):
     order = ["citystream", other] if first == "citystream" else [other, "citystream"]
     text = "import pyarrow.compute\n" if other == "pyarrow" and first != "citystream" else ""
-    done = script(text + "".join(USES[name] for name in order).replace("import pyarrow\n", "import pyarrow, pyarrow.compute\n") + "print('fine')\n")
+    done = script(
+        text
+        + "".join(USES[name] for name in order).replace("import pyarrow\n", "import pyarrow, pyarrow.compute\n")
+        + "print('fine')\n"
+    )
     assert done.status == 0, done.err
     assert done.out == "fine\n"
 
@@ -63,6 +67,8 @@ def test_the_module_exports_only_its_entry():
 
     if shutil.which("nm") is None:
         pytest.fail("nm is missing (Debian package binutils)")
-    listed = subprocess.run(["nm", "-D", "--defined-only", _core.__file__], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["nm", "-D", "--defined-only", _core.__file__], capture_output=True, text=True, check=True
+    ).stdout
     names = re.findall(r"^\S+ [A-Z] (\S+)$", listed, flags=re.MULTILINE)
     assert names == ["PyInit__core"]

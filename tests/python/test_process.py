@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -39,7 +38,9 @@ def program(work):
 
 @pytest.mark.parametrize("name", WORK)
 def test_ctrl_c_is_answered_within_a_second(tmp_path, name):
-    child = subprocess.Popen([sys.executable, "-c", program(WORK[name])], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program(WORK[name])], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert child.stdout.readline() == "begun\n"
         time.sleep(0.5)
@@ -78,23 +79,28 @@ def test_a_command_that_is_stopped_ends_with_130(tmp_path, number):
 def test_an_ingest_that_is_stopped_goes_on_where_it_was(tmp_path):
     import citystream as cs
 
-    options = "seed=3, vehicles=1_500, start='2026-06-01T06:00Z', duration='6h'"
-    program = f"import citystream as cs\ncs.Lake('lake').ingest(cs.City({options}), file_rows=20_000)\n"
-    # The embedded road commits at its own bounds; the point is only that it is stopped in the middle.
-    program = program.replace(", file_rows=20_000", "")
-    child = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE)
+    options = {"seed": 3, "vehicles": 2_000, "start": "2026-06-01T00:00Z", "duration": "2d"}
+    text = f"import citystream as cs\ncs.Lake('lake').ingest(cs.City(**{options!r}))\n"
+    child = subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     try:
-        time.sleep(2)
+        deadline = time.monotonic() + 60
+        # The first of its commits that hold rows is enough.
+        while not list(tmp_path.glob("lake/bronze/gps/**/*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        child.communicate(timeout=60)
+        _, err = child.communicate(timeout=60)
+        assert "KeyboardInterrupt" in err
     finally:
         child.kill()
-    lake = cs.Lake(tmp_path / "lake")
-    lake.ingest(eval(f"cs.City({options})"))  # noqa: S307
+    lake, city = cs.Lake(tmp_path / "lake"), cs.City(**options)
+    stopped_at = lake.table("bronze.gps").row_count
+    lake.ingest(city)
     counts = "count(*), count(distinct (kafka_topic, kafka_partition, kafka_offset, row_in_record))"
-    rows, distinct = lake.query(f"select {counts} from bronze.vehicle").fetchall()[0]
-    expected = sum(1 for _ in cs.City(seed=3, vehicles=1_500, start="2026-06-01T06:00Z", duration="6h").rows("vehicle"))
+    rows, distinct = lake.query(f"select {counts} from bronze.gps").fetchall()[0]
+    expected = sum(len(batch) for batch in city.events("gps"))
+    assert stopped_at < expected
     assert rows == distinct == expected
+    assert lake.check() == []
 
 
 class TestFork:
@@ -169,4 +175,3 @@ def test_the_gil_is_free_while_a_city_runs(tmp_path):
     longest = max(b - a for a, b in zip([began, *ticks], [*ticks, began + taken], strict=True))
     assert len(ticks) > 3
     assert longest < max(0.5, taken / 2)
-    assert os.getpid()

@@ -46,7 +46,10 @@ def test_no_two_settings_share_a_variable():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[city]\nvehicels = 5\n", r"citystream.toml has the unknown setting 'city.vehicels'. Did you mean 'city.vehicles'"),
+        (
+            "[city]\nvehicels = 5\n",
+            r"citystream.toml has the unknown setting 'city.vehicels'. Did you mean 'city.vehicles'",
+        ),
         ("vehicles = 5\n", r"unknown setting 'vehicles'. Did you mean 'city.vehicles'"),
         ("[zoo]\nx = 1\n", r"unknown setting 'zoo.x'. `citystream config` lists"),
         ("[city]\nvehicles = 'many'\n", r"city.vehicles = 'many' is not a whole number"),
@@ -61,12 +64,12 @@ def test_a_mistake_in_the_file_is_named(tmp_path, text, message):
 
 
 def test_a_mistake_in_the_environment_is_named():
-    with pytest.raises(ConfigError, match="CITYSTREAM_VEHICLES: city.vehicles = 'many' is not a whole number"):
+    with pytest.raises(ConfigError, match=r"CITYSTREAM_VEHICLES: city.vehicles = 'many' is not a whole number"):
         Settings({"CITYSTREAM_VEHICLES": "many"})
 
 
 def test_a_file_that_is_named_must_exist(tmp_path):
-    with pytest.raises(ConfigError, match="prod.toml does not exist. Correct CITYSTREAM_CONFIG"):
+    with pytest.raises(ConfigError, match=r"prod.toml does not exist. Correct CITYSTREAM_CONFIG"):
         Settings({"CITYSTREAM_CONFIG": str(tmp_path / "prod.toml")})
 
 

@@ -74,7 +74,7 @@ def test_a_broken_header_names_file_and_line(tmp_path, old, new, line, message):
 
 
 def test_no_column_at_all(tmp_path):
-    with pytest.raises(ConfigError, match="mine.sql:7: the header lists no column"):
+    with pytest.raises(ConfigError, match=r"mine.sql:7: the header lists no column"):
         read(tmp_path, GOOD[: GOOD.index("--   road_id")])
 
 
@@ -101,7 +101,7 @@ def test_a_name_that_is_taken(tmp_path):
 
 
 def test_a_folder_without_tables(tmp_path):
-    with pytest.raises(ConfigError, match="no .sql file in"):
+    with pytest.raises(ConfigError, match=r"no .sql file in"):
         sql.load(tmp_path)
 
 

@@ -36,8 +36,8 @@ def test_what_is_no_instant_is_named(value):
 
 @pytest.mark.parametrize(
     ("value", "ms"),
-    [("90s", 90_000), ("5min", 300_000), ("1d", 86_400_000), ("1h30min", 5_400_000), ("1.5 h", 5_400_000), ("250ms", 250),
-     ("1w", 604_800_000), (dt.timedelta(minutes=5), 300_000), ("0s", 0)],
+    [("90s", 90_000), ("5min", 300_000), ("1d", 86_400_000), ("1h30min", 5_400_000), ("1.5 h", 5_400_000),
+     ("250ms", 250), ("1w", 604_800_000), (dt.timedelta(minutes=5), 300_000), ("0s", 0)],
 )  # fmt: skip
 def test_durations(value, ms):
     assert times.duration_ms(value) == ms

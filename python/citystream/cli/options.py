@@ -22,87 +22,59 @@ from .output import Output, fail
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CITY, _FAULTS, _KAFKA, _OUTPUT = "City", "Faults", "Kafka", "Output"
+
+def _in(panel: str) -> Callable[..., Any]:
+    """Makes options of one panel of the help."""
+
+    def option(text: str, *flags: str, metavar: str | None = None) -> Any:
+        return typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel)
+
+    return option
+
+
+_city, _fault, _kafka, _output = _in("City"), _in("Faults"), _in("Kafka"), _in("Output")
 
 
 @dataclass(frozen=True)
 class OutputOptions:
     """What a command prints."""
 
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="One JSON document on standard output, and nothing else.", rich_help_panel=_OUTPUT),
-    ] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=_OUTPUT)] = False
+    json: Annotated[bool, _output("One JSON document on standard output, and nothing else.", "--json")] = False
+    quiet: Annotated[bool, _output("Only errors.", "--quiet", "-q")] = False
 
 
 @dataclass(frozen=True)
 class CityOptions:
     """Which city."""
 
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same city.", rich_help_panel=_CITY)] = None
-    vehicles: Annotated[int | None, typer.Option(help="Size of the fleet.", rich_help_panel=_CITY)] = None
-    start: Annotated[
-        str | None, typer.Option(help="First instant, such as 2026-06-01T00:00Z.", rich_help_panel=_CITY)
-    ] = None
-    duration: Annotated[
-        str | None, typer.Option(help="Simulated time, such as 90s, 5min, 1d.", rich_help_panel=_CITY)
-    ] = None
-    streams: Annotated[str | None, typer.Option(help="Streams to make, with commas.", rich_help_panel=_CITY)] = None
-    part: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only part I, from 0, of N of the devices.", rich_help_panel=_CITY)
-    ] = None
-    threads: Annotated[int | None, typer.Option(help="Worker threads; 0: one a core.", rich_help_panel=_CITY)] = None
-    scenario: Annotated[
-        str | None, typer.Option(help="Named faults, such as late_storm; see docs/faults.md.", rich_help_panel=_FAULTS)
-    ] = None
-    late: Annotated[float | None, typer.Option(help="Share of events sent late.", rich_help_panel=_FAULTS)] = None
-    late_bound: Annotated[str | None, typer.Option(help="Greatest delay of these.", rich_help_panel=_FAULTS)] = None
-    duplicate: Annotated[float | None, typer.Option(help="Share of events sent twice.", rich_help_panel=_FAULTS)] = None
-    retry_loop: Annotated[
-        float | None, typer.Option(help="Share of devices that send each event 100 times.", rich_help_panel=_FAULTS)
-    ] = None
-    drop: Annotated[float | None, typer.Option(help="Share of events never sent.", rich_help_panel=_FAULTS)] = None
-    out_of_order: Annotated[
-        float | None,
-        typer.Option(help="Share of events that the device's next one overtakes.", rich_help_panel=_FAULTS),
-    ] = None
-    out_of_order_bound: Annotated[str | None, typer.Option(help="Longest wait of these.", rich_help_panel=_FAULTS)] = (
-        None
-    )
-    corrupt: Annotated[
-        float | None, typer.Option(help="Share of events harmed in one of the next four ways.", rich_help_panel=_FAULTS)
-    ] = None
-    bad_json: Annotated[float | None, typer.Option(help="Share of events cut short.", rich_help_panel=_FAULTS)] = None
-    wrong_type: Annotated[
-        float | None, typer.Option(help="Share with a text for a number.", rich_help_panel=_FAULTS)
-    ] = None
-    missing_field: Annotated[
-        float | None, typer.Option(help="Share without a required field.", rich_help_panel=_FAULTS)
-    ] = None
-    out_of_range: Annotated[
-        float | None, typer.Option(help="Share with a number that can't be.", rich_help_panel=_FAULTS)
-    ] = None
-    schema_drift: Annotated[
-        float | None, typer.Option(help="Share of devices that change a field.", rich_help_panel=_FAULTS)
-    ] = None
-    schema_drift_from: Annotated[str | None, typer.Option(help="When they do.", rich_help_panel=_FAULTS)] = None
-    schema_drift_kind: Annotated[
-        str | None, typer.Option(help="How: renamed, added, retyped or any.", rich_help_panel=_FAULTS)
-    ] = None
-    clock_jump: Annotated[
-        float | None, typer.Option(help="Share of time with a clock off by hours.", rich_help_panel=_FAULTS)
-    ] = None
-    outage: Annotated[
-        float | None, typer.Option(help="Share of time without sending, then a burst.", rich_help_panel=_FAULTS)
-    ] = None
-    outage_bound: Annotated[str | None, typer.Option(help="Longest outage.", rich_help_panel=_FAULTS)] = None
-    tombstone: Annotated[float | None, typer.Option(help="Share of keys without a value.", rich_help_panel=_FAULTS)] = (
-        None
-    )
-    poison_pill: Annotated[
-        float | None, typer.Option(help="Share that is no JSON, huge, or nested deep.", rich_help_panel=_FAULTS)
-    ] = None
+    seed: Annotated[int | None, _city("The same seed gives the same city.")] = None
+    vehicles: Annotated[int | None, _city("Size of the fleet.")] = None
+    start: Annotated[str | None, _city("First instant, such as 2026-06-01T00:00Z.")] = None
+    duration: Annotated[str | None, _city("Simulated time, such as 90s, 5min, 1d.")] = None
+    streams: Annotated[str | None, _city("Streams to make, with commas.")] = None
+    part: Annotated[str | None, _city("Only part I, from 0, of N of the devices.", metavar="I/N")] = None
+    threads: Annotated[int | None, _city("Worker threads; 0: one a core.")] = None
+    scenario: Annotated[str | None, _fault("Named faults, such as late_storm; see docs/faults.md.")] = None
+    late: Annotated[float | None, _fault("Share of events sent late.")] = None
+    late_bound: Annotated[str | None, _fault("Greatest delay of these.")] = None
+    duplicate: Annotated[float | None, _fault("Share of events sent twice.")] = None
+    retry_loop: Annotated[float | None, _fault("Share of devices that send each event 100 times.")] = None
+    drop: Annotated[float | None, _fault("Share of events never sent.")] = None
+    out_of_order: Annotated[float | None, _fault("Share of events that the device's next one overtakes.")] = None
+    out_of_order_bound: Annotated[str | None, _fault("Longest wait of these.")] = None
+    corrupt: Annotated[float | None, _fault("Share of events harmed in one of the next four ways.")] = None
+    bad_json: Annotated[float | None, _fault("Share of events cut short.")] = None
+    wrong_type: Annotated[float | None, _fault("Share with a text for a number.")] = None
+    missing_field: Annotated[float | None, _fault("Share without a required field.")] = None
+    out_of_range: Annotated[float | None, _fault("Share with a number that can't be.")] = None
+    schema_drift: Annotated[float | None, _fault("Share of devices that change a field.")] = None
+    schema_drift_from: Annotated[str | None, _fault("When they do.")] = None
+    schema_drift_kind: Annotated[str | None, _fault("How: renamed, added, retyped or any.")] = None
+    clock_jump: Annotated[float | None, _fault("Share of time with a clock off by hours.")] = None
+    outage: Annotated[float | None, _fault("Share of time without sending, then a burst.")] = None
+    outage_bound: Annotated[str | None, _fault("Longest outage.")] = None
+    tombstone: Annotated[float | None, _fault("Share of keys without a value.")] = None
+    poison_pill: Annotated[float | None, _fault("Share that is no JSON, huge, or nested deep.")] = None
 
     def city(self, settings: Settings, faults: Faults | None = None) -> City:
         """The city that flags and settings describe.
@@ -137,23 +109,16 @@ class CityOptions:
 class KafkaOptions:
     """Which broker and topics."""
 
-    bootstrap_servers: Annotated[
-        str | None, typer.Option(help="Such as localhost:9092; else KAFKA_BOOTSTRAP_SERVERS.", rich_help_panel=_KAFKA)
-    ] = None
-    topic: Annotated[
-        list[str] | None, typer.Option(metavar="STREAM=NAME", help="A stream's topic.", rich_help_panel=_KAFKA)
-    ] = None
+    bootstrap_servers: Annotated[str | None, _kafka("Such as localhost:9092; else KAFKA_BOOTSTRAP_SERVERS.")] = None
+    topic: Annotated[list[str] | None, _kafka("A stream's topic.", metavar="STREAM=NAME")] = None
     security: Annotated[
         list[str] | None,
-        typer.Option(
+        _kafka(
+            "A setting of librdkafka. Put secrets into CITYSTREAM_KAFKA_SASL_PASSWORD and the like instead.",
             metavar="KEY=VALUE",
-            help="A setting of librdkafka. Put secrets into CITYSTREAM_KAFKA_SASL_PASSWORD and the like instead.",
-            rich_help_panel=_KAFKA,
         ),
     ] = None
-    timeout: Annotated[
-        str | None, typer.Option(help="How long the broker may be unreachable.", rich_help_panel=_KAFKA)
-    ] = None
+    timeout: Annotated[str | None, _kafka("How long the broker may be unreachable.")] = None
 
     def servers(self, settings: Settings) -> str | None:
         """The bootstrap servers, where any are given."""
