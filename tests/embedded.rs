@@ -19,7 +19,7 @@ fn source(minutes: i64, sensors: SensorOptions) -> Source {
 }
 
 fn faulty() -> SensorOptions {
-    let faults = Faults { late: 0.1, late_bound: 600_000, duplicate: 0.02, drop: 0.01, corrupt: 0.02 };
+    let faults = Faults { late: 0.1, late_bound: 600_000, duplicate: 0.02, drop: 0.01, corrupt: 0.02, ..Faults::NONE };
     SensorOptions { faults, ..SensorOptions::default() }
 }
 

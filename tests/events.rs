@@ -3,8 +3,11 @@
 #![allow(clippy::expect_used, reason = "a helper of a test may fail it")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use _core::city::{CityOptions, clock};
+use _core::city::network::Camera;
+use _core::city::trace::Windows;
+use _core::city::{CityOptions, Simulation, clock};
 use _core::pipeline::Source;
 use _core::schema::{EventId, Events, Stream};
 use _core::sensor::{Faults, SensorOptions};
@@ -174,26 +177,30 @@ fn faults_are_labelled_and_change_nothing_else() {
 fn a_camera_counts_the_vehicles_that_really_pass() {
     let source = source(3_000, all_streams(), 2);
     let events = run(&source);
-    let network = &source.city().network;
-    let crossings = &events[&Stream::TruthCrossing];
-    let (roads, t_in, t_out) = (text(crossings, "roadId"), times(crossings, "tIn"), times(crossings, "tOut"));
+    let city = source.city();
+    // The trajectories, each whole: windows of one hour reach from start to end.
+    let mut simulation = Simulation::new(Arc::clone(city));
+    let window = Windows::new(city).next(simulation.advance(START + clock::HOUR));
+    let passages = |camera: &Camera, from: i64, to: i64| {
+        let on = window.crossings.iter().enumerate().filter(|(_, c)| c.road == camera.road);
+        let ways = on.map(|(i, c)| (c, window.motion(i, &city.network.specs[camera.road as usize])));
+        // A vehicle passes where it is before the camera at the interval's start and not at its end.
+        ways.filter(|(c, way)| {
+            let before = |t: i64| t < c.t_in || (t < c.t_out && way.at(t).offset < camera.offset);
+            before(from - 1) && !before(to - 1)
+        })
+        .count() as i32
+    };
     let traffic = &events[&Stream::Traffic];
     let counts = traffic["count"].as_primitive::<Int32Type>();
     let histogram = traffic["speedHistogram"].as_list::<i32>();
     let mut counted = 0;
     for (i, id) in text(traffic, "id").iter().enumerate() {
         let id = EventId::parse(id).expect("one of ours");
-        let camera = &network.cameras[id.entity as usize];
-        let road = format!("road-{:05}", camera.road);
+        let camera = &city.network.cameras[id.entity as usize];
         let end = START + id.counter as i64 * clock::MINUTE;
-        let share = camera.offset / network.roads[camera.road as usize].length;
-        let passes = |k: usize| {
-            let (t_in, t_out) = (t_in[k] / 1_000, t_out[k] / 1_000);
-            let at = t_in + ((t_out - t_in) as f64 * share) as i64;
-            at >= end - clock::MINUTE && at < end
-        };
-        let truth = (0..roads.len()).filter(|&k| roads[k] == road && passes(k)).count() as i32;
-        assert_eq!(counts.value(i), truth, "{road} until {end}");
+        let truth = passages(camera, end - clock::MINUTE, end);
+        assert_eq!(counts.value(i), truth, "road {} until {end}", camera.road);
         assert_eq!(histogram.value(i).as_primitive::<Int32Type>().values().iter().sum::<i32>(), truth);
         counted += truth;
     }

@@ -76,7 +76,9 @@ class City:
             start_ms = times.instant_ms(DEFAULT_START) + ((plan and plan.starts_at) or 0)
         else:
             start_ms = times.instant_ms(start, "start")
-        length_ms = times.duration_ms(duration or (plan and plan.duration) or DEFAULT_DURATION)
+        if duration is None:
+            duration = (plan and plan.duration) or DEFAULT_DURATION
+        length_ms = times.duration_ms(duration)
         self._make = partial(
             _core.City,
             seed=seed,

@@ -2,7 +2,7 @@
 
 use super::clock::{self, DAY, HOUR, MINUTE};
 use super::fleet::Vehicle;
-use super::network::Network;
+use super::network::{Network, Place};
 use super::rng::{Purpose, Rng, to_normal, to_unit};
 
 /// A planned trip.
@@ -83,23 +83,42 @@ pub fn plan(rng: Rng, network: &Network, v: u32, vehicle: &Vehicle, day: i64) ->
 #[expect(clippy::too_many_arguments, reason = "the identity of a draw has this many parts")]
 fn errand(plan: &mut Plan, rng: Rng, network: &Network, v: u32, vehicle: &Vehicle, leaves: i64, day: i64, k: u64) {
     let bits = |n: u64| rng.bits(Purpose::Demand, u64::from(v), (day as u64) << 8 | (k + n));
-    // Trip lengths are lognormal, median 5 miles (city.md); the nearest of four draws to the wanted length is taken.
-    let wanted = 8_047.0 * libm::exp(to_normal(bits(0)));
-    let home = network.junctions[vehicle.home as usize];
-    let junctions = network.junctions.len() as u64;
-    let mut best = (f64::INFINITY, vehicle.home);
-    for n in 1..=4 {
-        let j = ((u128::from(bits(n)) * u128::from(junctions)) >> 64) as u32;
+    let wanted = OTHER_METRES * libm::exp(OTHER_SIGMA * to_normal(bits(0)));
+    let place = destination(network, vehicle.home, wanted, |n| bits(1 + n));
+    let stay = 20 * MINUTE + (to_unit(bits(5)) * 100.0 * MINUTE as f64) as i64;
+    plan.push(leaves, place);
+    plan.push(leaves + stay, vehicle.home);
+}
+
+/// Median length of a way to work in metres, and the spread of its logarithm `[assumed]`: longer than other trips.
+pub const COMMUTE_METRES: f64 = 13_500.0;
+/// See [`COMMUTE_METRES`].
+pub const COMMUTE_SIGMA: f64 = 0.7;
+/// The same of other trips; over both, the median is near 5 miles (city.md).
+const OTHER_METRES: f64 = 6_200.0;
+const OTHER_SIGMA: f64 = 1.0;
+
+/// A junction about `wanted` metres of road away from `home`, in a random direction; the best of four. Never `home`, where
+/// there is another.
+pub fn destination(network: &Network, home: u32, wanted: f64, bits: impl Fn(u64) -> u64) -> u32 {
+    let from = network.junctions[home as usize];
+    let edge = network.half_width();
+    let mut best = (f64::INFINITY, home);
+    for n in 0..4 {
+        let draw = bits(n);
+        let (share, east, north) = (to_unit(draw), draw & 1 == 1, draw & 2 == 2);
+        let along = |metres: f64, ahead: bool| if ahead { metres } else { -metres };
+        let x = (from.x + along(wanted * share, east)).clamp(-edge, edge);
+        let y = (from.y + along(wanted * (1.0 - share), north)).clamp(-edge, edge);
+        let j = network.junction_near(Place { x, y });
         let p = network.junctions[j as usize];
-        let distance = (p.x - home.x).abs() + (p.y - home.y).abs();
-        let miss = (distance - wanted).abs();
-        if j != vehicle.home && miss < best.0 {
+        // On a grid, the way is as long as its legs.
+        let miss = ((p.x - from.x).abs() + (p.y - from.y).abs() - wanted).abs();
+        if j != home && miss < best.0 {
             best = (miss, j);
         }
     }
-    let stay = 20 * MINUTE + (to_unit(bits(5)) * 100.0 * MINUTE as f64) as i64;
-    plan.push(leaves, best.1);
-    plan.push(leaves + stay, vehicle.home);
+    if best.1 == home { network.roads[network.leaving(home)[0] as usize].to } else { best.1 }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The vehicles: what each one is, fixed for its life.
 
 use super::clock;
-use super::network::Network;
+use super::demand::{COMMUTE_METRES, COMMUTE_SIGMA, destination};
+use super::network::{Network, RoadClass};
 use super::rng::{Purpose, Rng};
 
 /// A kind of vehicle.
@@ -97,7 +98,7 @@ pub struct Vehicle {
     pub fuel: u8,
     /// Model year.
     pub year: i16,
-    /// Desired speed as a share of the limit.
+    /// Desired speed on streets as a share of the limit; see [`pace_on`] for other roads.
     pub pace: f64,
     /// Junction where it spends the night.
     pub home: u32,
@@ -105,6 +106,19 @@ pub struct Vehicle {
     pub work: u32,
     /// Kilometres on the clock at the city's start.
     pub odometer_km: f64,
+}
+
+/// Spread of desired speeds on motorways over that on 30-mph roads, both as shares of the limit, and the mean share: 69.0/7.8
+/// of 70 mph against 30.0/6.1 of 30 (DfT 2022 exceedances, city.md).
+const MOTORWAY_SPREAD: f64 = (7.8 / 70.0) / (6.1 / 30.0);
+const MOTORWAY_MEAN: f64 = 69.0 / 70.0;
+
+/// Desired speed as a share of the limit of a road of this class, for a driver of this [`Vehicle::pace`].
+pub fn pace_on(pace: f64, class: RoadClass) -> f64 {
+    match class {
+        RoadClass::Motorway => MOTORWAY_MEAN + (pace - 1.0) * MOTORWAY_SPREAD,
+        RoadClass::Arterial | RoadClass::Street => pace,
+    }
 }
 
 /// The fleet: vehicles that people drive, then those that dispatch sends.
@@ -182,17 +196,17 @@ fn vehicle(rng: Rng, network: &Network, v: u32, emergency_rank: Option<u32>, yea
         let p = network.junctions[j as usize];
         p.x * p.x + p.y * p.y
     };
-    let (a, b) = (below(7, junctions) as u32, below(8, junctions) as u32);
-    let work = if !commutes {
-        home
-    } else if centrality(a) <= centrality(b) {
-        a
+    let work = if commutes {
+        let wanted = COMMUTE_METRES * libm::exp(COMMUTE_SIGMA * rng.normal(Purpose::Fleet, entity, 7));
+        let draw = |from: u64| destination(network, home, wanted, |n| rng.bits(Purpose::Fleet, entity, from + n));
+        let (a, b) = (draw(16), draw(20));
+        if centrality(a) <= centrality(b) { a } else { b }
     } else {
-        b
+        home
     };
     // Speeds on free-flowing 30-mph roads: mean 30.0, sd 6.1 mph (DfT 2022 exceedances, city.md); emergency vehicles
     // drive a quarter faster.
-    let pace = (1.0 + 0.2 * rng.normal(Purpose::Fleet, entity, 9)).clamp(0.55, 1.6);
+    let pace = (1.0 + 6.1 / 30.0 * rng.normal(Purpose::Fleet, entity, 9)).clamp(0.55, 1.6);
     let pace = if kind.is_emergency() { pace.max(1.0) * 1.25 } else { pace };
     let km_per_year = 6_000.0 + 9_000.0 * unit(10);
     let odometer_km = ((f64::from(year - model_year) + 0.5) * km_per_year).round();

@@ -2,16 +2,20 @@
 
 pub mod clock;
 pub mod demand;
+mod dispatch;
 pub mod fleet;
+pub mod flow;
 pub mod incidents;
+pub mod motion;
 pub mod network;
 pub mod rng;
-mod routes;
+pub mod routes;
+pub mod signals;
+mod simulation;
 pub mod trace;
-mod traffic;
 pub mod weather;
 
-pub use traffic::Simulation;
+pub use simulation::Simulation;
 
 use crate::error::{Error, Result};
 use crate::schema::CityId;
@@ -22,7 +26,7 @@ use rng::Rng;
 
 /// The model's version: part of the city's id, so that ids of two versions never meet. Raise it when the same options
 /// give another trace.
-pub const MODEL_VERSION: u64 = 1;
+pub const MODEL_VERSION: u64 = 2;
 
 /// What makes a city: the same options give the same trace.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,9 @@
 //!
 //! Coordinates are metres east and north of the centre, and degrees. Roads are directed; a two-way street is two roads.
 
+use super::flow::Spec;
 use super::rng::{Purpose, Rng};
+use super::signals;
 
 /// A kind of road.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +95,8 @@ pub struct Network {
     pub cameras: Vec<Camera>,
     /// Weather stations: the middle of each cell.
     pub stations: Vec<Place>,
+    /// For each road what traffic flow has to know of it.
+    pub specs: Vec<Spec>,
     /// Roads that leave junction `j` are `out[out_start[j]..out_start[j + 1]]`.
     out: Vec<u32>,
     out_start: Vec<u32>,
@@ -100,10 +104,10 @@ pub struct Network {
     cells: u16,
 }
 
-/// Distance between two grid lines in metres.
-const SPACING: f64 = 800.0;
-/// Junctions stand up to this far from the grid in metres.
-const JITTER: f64 = 110.0;
+/// Distance between two grid lines in metres `[assumed]`: the roads are a city's main ones.
+const SPACING: f64 = 1_000.0;
+/// Junctions stand up to this far from the grid, as a share of the spacing.
+const JITTER: f64 = 0.1375;
 /// Latitude and longitude of the centre: the city of the original workflow, Birmingham.
 const CENTRE: (f64, f64) = (52.4862, -1.8904);
 /// Metres per degree of latitude.
@@ -112,16 +116,20 @@ const METRES_PER_DEGREE: f64 = 111_320.0;
 impl Network {
     /// The network for a fleet of `vehicles`: as many junctions as keep a tenth of the fleet moving at its peak.
     pub fn procedural(rng: Rng, vehicles: u32) -> Self {
-        let side = grid_side(vehicles);
-        let half = (side - 1) as f64 * SPACING / 2.0;
+        Self::grid(rng, grid_side(vehicles), SPACING)
+    }
+
+    /// A network of `side` lines each way, at least 4, `spacing` metres apart.
+    pub fn grid(rng: Rng, side: usize, spacing: f64) -> Self {
+        let half = (side - 1) as f64 * spacing / 2.0;
         let junction = |i: usize, j: usize| (i * side + j) as u32;
         let mut junctions = Vec::with_capacity(side * side);
         for i in 0..side {
             for j in 0..side {
                 let n = u64::from(junction(i, j));
-                let dx = (rng.unit(Purpose::Network, n, 0) * 2.0 - 1.0) * JITTER;
-                let dy = (rng.unit(Purpose::Network, n, 1) * 2.0 - 1.0) * JITTER;
-                junctions.push(Place { x: j as f64 * SPACING - half + dx, y: i as f64 * SPACING - half + dy });
+                let dx = (rng.unit(Purpose::Network, n, 0) * 2.0 - 1.0) * JITTER * spacing;
+                let dy = (rng.unit(Purpose::Network, n, 1) * 2.0 - 1.0) * JITTER * spacing;
+                junctions.push(Place { x: j as f64 * spacing - half + dx, y: i as f64 * spacing - half + dy });
             }
         }
         let cells = (side / 4).clamp(2, 8) as u16;
@@ -130,15 +138,22 @@ impl Network {
             roads: Vec::new(),
             cameras: Vec::new(),
             stations: Vec::new(),
+            specs: Vec::new(),
             out: Vec::new(),
             out_start: Vec::new(),
-            half: half + SPACING / 2.0,
+            half: half + spacing / 2.0,
             cells,
         };
         network.lay_roads(rng, side);
         network.index_roads();
         network.place_cameras(rng);
         network.place_stations();
+        network.specs = network
+            .roads
+            .iter()
+            .zip(signals::plan(&network))
+            .map(|(r, signal)| Spec { length: r.length, lanes: r.lanes, limit_kmh: r.class.limit_kmh(), signal })
+            .collect();
         network
     }
 
@@ -244,6 +259,19 @@ impl Network {
         }
     }
 
+    /// The junction near a place: that of the grid's crossing next to it.
+    pub fn junction_near(&self, place: Place) -> u32 {
+        let side = (self.junctions.len() as f64).sqrt().round() as usize;
+        let spacing = 2.0 * self.half / side as f64;
+        let line = |v: f64| (((v + self.half) / spacing).floor().max(0.0) as usize).min(side - 1);
+        (line(place.y) * side + line(place.x)) as u32
+    }
+
+    /// Half the city's width in metres; its centre is at (0, 0).
+    pub fn half_width(&self) -> f64 {
+        self.half
+    }
+
     /// Roads that leave a junction.
     pub fn leaving(&self, junction: u32) -> &[u32] {
         let j = junction as usize;
@@ -319,10 +347,14 @@ fn ordinal(n: u16) -> String {
     format!("{n}{suffix}")
 }
 
-/// Lines of the grid each way: 16 for 2,000 vehicles, 43 for 100,000, 76 for 1,000,000.
+/// Vehicles of the fleet a junction, where the fleet is large enough `[assumed]`: 130 a kilometre of road. (36 million cars
+/// share 400,000 km of British roads, of which these are the main ones.)
+const VEHICLES_A_JUNCTION: f64 = 250.0;
+
+/// Lines of the grid each way: 20 for up to 100,000 vehicles, which is room for trips of the usual length; then as many as the
+/// fleet needs: 63 for 1,000,000.
 fn grid_side(vehicles: u32) -> usize {
-    let scaled = 16.0 * libm::pow(f64::from(vehicles.max(1)) / 2_000.0, 0.25);
-    (scaled.round() as usize).clamp(7, 160)
+    ((f64::from(vehicles) / VEHICLES_A_JUNCTION).sqrt().round() as usize).max(20)
 }
 
 #[cfg(test)]
@@ -350,8 +382,8 @@ mod tests {
 
     #[test]
     fn size_follows_the_fleet_and_the_seed_moves_it() {
-        assert_eq!(network(2_000).junctions.len(), 256);
-        assert_eq!(network(100_000).junctions.len(), 43 * 43);
+        assert_eq!(network(2_000).junctions.len(), 400);
+        assert_eq!(network(400_000).junctions.len(), 40 * 40);
         let other = Network::procedural(Rng::new(8), 2_000);
         assert_ne!(other.junctions[5], network(2_000).junctions[5]);
     }
@@ -360,10 +392,13 @@ mod tests {
     fn roads_lie_between_their_junctions() {
         let network = network(2_000);
         for (r, road) in network.roads.iter().enumerate() {
-            assert!(road.length > 500.0 && road.length < 1_100.0);
+            assert!(road.length > 600.0 && road.length < 1_400.0);
             assert!((0.0..360.0).contains(&road.heading));
             let (end, junction) = (network.place_on(r as u32, road.length), network.junctions[road.to as usize]);
             assert!((end.x - junction.x).abs() < 1e-6 && (end.y - junction.y).abs() < 1e-6);
+        }
+        for (j, place) in network.junctions.iter().enumerate() {
+            assert_eq!(network.junction_near(*place), j as u32);
         }
         assert!(network.cameras.len() >= 4);
         assert_eq!(network.stations.len(), network.cell_count());

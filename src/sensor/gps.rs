@@ -53,7 +53,7 @@ fn period(rng: Rng, vehicle: u32) -> i64 {
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let city = &observer.city;
     let (start, rng) = (city.options.start, city.rng);
-    for crossing in &window.crossings {
+    for (i, crossing) in window.crossings.iter().enumerate() {
         let vehicle = crossing.vehicle;
         if !observer.sees(vehicle) || crossing.t_out <= window.from {
             continue;
@@ -66,18 +66,17 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
             continue;
         }
         let clock = device::clock_offset(rng, entity);
-        let length = city.network.roads[crossing.road as usize].length;
-        let duration = (crossing.t_out - crossing.t_in) as f64;
-        let speed = length / duration * 3_600.0;
+        let motion = window.motion(i, &city.network.specs[crossing.road as usize]);
         while time < crossing.t_out.min(window.to) {
+            let state = motion.at(time);
             let bias = |axis| BIAS_SD * rng.smooth(Purpose::GpsBias, entity << 1 | axis, time, BIAS_PERIOD);
             let noise = |axis| rng.normal(Purpose::GpsNoise, entity << 2 | axis, number as u64);
             let error = (bias(0) + NOISE_SD * noise(0), bias(1) + NOISE_SD * noise(1));
             let reading = GpsReading {
                 road: crossing.road,
-                offset: (length * (time - crossing.t_in) as f64 / duration) as f32,
+                offset: state.offset as f32,
                 error: (error.0 as f32, error.1 as f32),
-                speed: (speed + SPEED_SD * noise(2)).max(0.0) as f32,
+                speed: (state.speed + SPEED_SD * noise(2)).max(0.0) as f32,
                 accuracy: (4.5 + 1.5 * noise(3).abs()) as f32,
             };
             let (entity, stamp) = ((vehicle, number as u64), (time, time + clock));

@@ -1,9 +1,9 @@
 //! `traffic`: what each camera counts in an interval of one minute: the vehicles that really pass it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
-use rustc_hash::FxHashMap;
 
 use super::columns::{Text, lists, points, times};
 use super::device::{self, round};
@@ -11,7 +11,9 @@ use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::fleet::VehicleType;
-use crate::city::trace::{CAMERA_INTERVAL, Crossing, Window};
+use crate::city::motion::Pass;
+use crate::city::network::Camera;
+use crate::city::trace::{CAMERA_INTERVAL, Window};
 use crate::error::Result;
 use crate::schema::Stream;
 
@@ -55,23 +57,18 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     if end > window.to {
         return;
     }
-    let mut by_road: FxHashMap<u32, Vec<&Crossing>> = FxHashMap::default();
-    for camera in &city.network.cameras {
-        by_road.insert(camera.road, Vec::new());
-    }
-    for crossing in &window.crossings {
-        if let Some(list) = by_road.get_mut(&crossing.road) {
-            list.push(crossing);
-        }
-    }
+    // A camera's road is a stretch of the window's crossings, which are by road.
+    let on = |road: u32| {
+        let from = window.crossings.partition_point(|c| c.road < road);
+        from..from + window.crossings[from..].partition_point(|c| c.road == road)
+    };
     while end <= window.to {
         for (c, camera) in city.network.cameras.iter().enumerate() {
             let entity = c as u32;
             if !observer.sees(entity) {
                 continue;
             }
-            let crossings = by_road.get(&camera.road).map_or(&[][..], Vec::as_slice);
-            let reading = read(city, camera.road, camera.offset, crossings, end);
+            let reading = read(city, window, camera, on(camera.road), end);
             let key = u64::from(entity) << 8 | 0xff;
             let stamp = end + device::clock_offset(city.rng, key);
             samples.traffic.push(city.rng, &observer.options.faults, (entity, number as u64), (end, stamp), reading);
@@ -81,19 +78,19 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     }
 }
 
-fn read(city: &City, road: u32, offset: f64, crossings: &[&Crossing], end: i64) -> TrafficReading {
-    let road = &city.network.roads[road as usize];
+fn read(city: &City, window: &Window, camera: &Camera, crossings: Range<usize>, end: i64) -> TrafficReading {
+    let road = &city.network.roads[camera.road as usize];
     let from = end - CAMERA_INTERVAL;
     let mut passages = Vec::new();
     let mut queued = 0u32;
-    for crossing in crossings {
-        let duration = crossing.t_out - crossing.t_in;
-        let speed = road.length / duration as f64 * 3_600.0;
-        let time = crossing.t_in + (duration as f64 * offset / road.length) as i64;
-        if (from..end).contains(&time) {
+    for i in crossings {
+        let crossing = &window.crossings[i];
+        let motion = window.motion(i, &city.network.specs[camera.road as usize]);
+        if let Some(Pass { time, speed }) = motion.passes(camera.offset).filter(|p| (from..end).contains(&p.time)) {
             passages.push(Passage { time, speed, kind: city.fleet.vehicles[crossing.vehicle as usize].kind });
         }
-        queued += u32::from(speed < QUEUE_KMH && crossing.t_in < end && crossing.t_out > from);
+        let there = crossing.t_in < end && crossing.t_out > end;
+        queued += u32::from(there && motion.at(end).speed < QUEUE_KMH);
     }
     passages.sort_unstable_by_key(|p| p.time);
     let mut reading = TrafficReading {

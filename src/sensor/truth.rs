@@ -12,11 +12,12 @@ use crate::city::trace::{Crossing, Window};
 use crate::error::Result;
 use crate::schema::{Harm, Stream};
 
-/// Crossings that begin in the window; in the first window also those under way at the start.
+/// Crossings that end in the window, by end: a crossing is known when the vehicle has left.
 pub fn crossings(observer: &Observer, window: &Window) -> Vec<Crossing> {
-    let first = window.from == observer.city.options.start;
-    let begins = |c: &&Crossing| (c.t_in >= window.from || first) && observer.sees(c.vehicle);
-    window.crossings.iter().filter(begins).copied().collect()
+    let ends = |c: &&Crossing| (window.from..window.to).contains(&c.t_out) && observer.sees(c.vehicle);
+    let mut found: Vec<Crossing> = window.crossings.iter().filter(ends).copied().collect();
+    found.sort_unstable_by_key(|c| (c.t_out, c.road, c.number));
+    found
 }
 
 /// `truth_crossing` rows.

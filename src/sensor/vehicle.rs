@@ -10,6 +10,7 @@ use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::fleet::FUELS;
+use crate::city::motion::State;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
@@ -44,28 +45,26 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
         let counter = (number as u64) << 2 | cause as u64;
         samples.vehicle.push(rng, &observer.options.faults, (vehicle, counter), (time, stamp), reading);
     };
-    for crossing in &window.crossings {
+    for (i, crossing) in window.crossings.iter().enumerate() {
         let vehicle = crossing.vehicle;
         if !observer.sees(vehicle) || crossing.t_out <= window.from {
             continue;
         }
-        let length = city.network.roads[crossing.road as usize].length;
-        let duration = (crossing.t_out - crossing.t_in) as f64;
-        let speed = length / duration * 3_600.0;
-        let reading = |offset: f64, speed: f64| VehicleReading {
+        let reading = |state: State| VehicleReading {
             road: crossing.road,
-            offset,
-            speed: round(speed, 10.0),
-            odometer_km: round((crossing.odometer + offset) / 1_000.0, 1_000.0),
+            offset: state.offset,
+            speed: round(state.speed, 10.0),
+            odometer_km: round((crossing.odometer + state.offset) / 1_000.0, 1_000.0),
         };
         if crossing.first && crossing.t_in >= window.from {
-            push(vehicle, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading(0.0, 0.0));
+            let still = State { offset: 0.0, speed: 0.0 };
+            push(vehicle, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading(still));
         }
         let phase = device::phase(rng, u64::from(vehicle), PERIOD);
         let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, PERIOD, phase);
+        let motion = window.motion(i, &city.network.specs[crossing.road as usize]);
         while time < crossing.t_out.min(window.to) {
-            let offset = length * (time - crossing.t_in) as f64 / duration;
-            push(vehicle, time, number, Cause::Period, reading(offset, speed));
+            push(vehicle, time, number, Cause::Period, reading(motion.at(time)));
             time += PERIOD;
             number += 1;
         }

@@ -39,7 +39,7 @@ def test_repr_shows_what_is_not_the_default():
     city = cs.City(vehicles=2_000, streams=["gps"], faults=faults)
     assert repr(city) == (
         "City(seed=7, vehicles=2_000, start='2026-06-01T00:00:00Z', duration='1d', streams=('gps',), "
-        "faults=Faults(late=0.05, late_bound='5min', duplicate=0.0, drop=0.0, corrupt=0.0))"
+        "faults=Faults(late=0.05, late_bound='5min'))"
     )
     assert repr(city.part(1, 4)) == repr(city) + ".part(1, 4)"
 
