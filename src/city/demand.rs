@@ -91,7 +91,7 @@ fn errand(plan: &mut Plan, rng: Rng, network: &Network, v: u32, vehicle: &Vehicl
 }
 
 /// Median length of a way to work in metres, and the spread of its logarithm `[assumed]`: longer than other trips.
-pub const COMMUTE_METRES: f64 = 13_500.0;
+pub const COMMUTE_METRES: f64 = 14_500.0;
 /// See [`COMMUTE_METRES`].
 pub const COMMUTE_SIGMA: f64 = 0.7;
 /// The same of other trips; over both, the median is near 5 miles (city.md).

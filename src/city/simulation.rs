@@ -474,6 +474,11 @@ impl Drivers for World {
     }
 
     #[inline]
+    fn glance(&self, vehicle: u32) -> u32 {
+        self.vehicles[vehicle as usize].to
+    }
+
+    #[inline]
     fn until(&self) -> i64 {
         self.queue.peek().map_or(self.end, |Reverse((time, _))| self.end.min(*time))
     }

@@ -88,6 +88,10 @@ pub trait Drivers {
     fn expects(&mut self, arrive: i64);
     /// A vehicle leaves a road.
     fn exits(&mut self, exit: Exit);
+    /// A vehicle will be asked about soon: reads its data, so that they are near, and gives any number made of them.
+    fn glance(&self, _vehicle: u32) -> u32 {
+        0
+    }
     /// Events before this moment may be processed now; asked before each.
     fn until(&self) -> i64;
 }
@@ -130,7 +134,23 @@ impl Flow {
     /// Processes events in order until [`Drivers::until`].
     pub fn run(&mut self, drivers: &mut impl Drivers) {
         let roads = self.roads.len() as u32;
-        while let Some((time, number)) = self.wheel.pop(drivers.until()) {
+        loop {
+            let Self { wheel, roads: states, slots, approaches, .. } = self;
+            let event = wheel.pop(drivers.until(), |numbers| {
+                // Events of a bucket lie all over memory. Reading ahead what they need lets the misses overlap, a third
+                // of the time where the roads do not fit the cache.
+                let mut seen = 0u32;
+                for number in numbers.filter(|n| *n < roads) {
+                    let r = &states[number as usize];
+                    let slot = &slots[(r.first_slot + r.head) as usize];
+                    seen ^= drivers.glance(slot.vehicle) ^ approaches[number as usize].turn;
+                    if let Some(next) = states.get(slot.next as usize) {
+                        seen ^= slots[(next.first_slot + next.tail) as usize].vehicle ^ next.waiters;
+                    }
+                }
+                std::hint::black_box(seen);
+            });
+            let Some((time, number)) = event else { return };
             if number < roads {
                 self.look(number, time, drivers);
             } else if number < 2 * roads {
