@@ -17,7 +17,7 @@ const DEVICES: usize = 2_000;
 
 fn gps(from: usize, duplicate_every: usize) -> (Records, Decoded) {
     let rows: Vec<usize> = (from..from + BATCH).map(|n| if n % duplicate_every == 1 { n - 1 } else { n }).collect();
-    let mut random = 88_172_645_463_325_252_u64 ^ from as u64;
+    let mut random = 0x0139_408d_cbbf_7a44_u64 ^ from as u64;
     let mut noise = move || {
         random ^= random << 13;
         random ^= random >> 7;

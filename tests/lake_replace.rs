@@ -1,5 +1,5 @@
 //! Tables that others compute are replaced whole or by partition, in one commit.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 mod lake_fixture;
 

@@ -9,7 +9,7 @@
 //! ```
 //! Roads are first in, first out. A road whose head can't leave for want of room is on the next road's list of waiters and
 //! costs nothing until there is some; waiters are let in by their lanes. Each road has at most one event on the
-//! [`wheel`], its head's; a road with waiters has another. Events are processed by (time, number), so the flow is a pure
+//! `wheel`, its head's; a road with waiters has another. Events are processed by (time, number), so the flow is a pure
 //! function of what is put in.
 //!
 //! **Gridlock.** A ring of full roads, each with its head waiting for the next, would stand for ever. A head that has
