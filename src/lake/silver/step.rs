@@ -371,7 +371,7 @@ fn sorted(batches: &[RecordBatch], rows: &[At]) -> Result<Vec<At>> {
     groups.sort_unstable_by_key(|(device, _)| *device);
     let mut sorted = Vec::with_capacity(rows.len());
     for (_, mut group) in groups {
-        group.sort();
+        group.sort_unstable();
         sorted.extend(group.into_iter().map(|(_, at)| at));
     }
     Ok(sorted)
