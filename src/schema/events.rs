@@ -18,6 +18,16 @@ pub enum Harm {
     MissingField = 3,
     /// A number lies outside its physical range.
     OutOfRange = 4,
+    /// There is no value, only the key.
+    Tombstone = 5,
+    /// The value is no JSON, or JSON that breaks careless readers: bytes that are no text, half a megabyte, 2,000 levels.
+    PoisonPill = 6,
+    /// A field has another name, as after an update of the device's software.
+    FieldRenamed = 7,
+    /// There is a field more.
+    FieldAdded = 8,
+    /// A number is sent as its text.
+    FieldRetyped = 9,
 }
 
 impl Harm {
@@ -29,6 +39,11 @@ impl Harm {
             Harm::WrongType => "wrong_type",
             Harm::MissingField => "missing_field",
             Harm::OutOfRange => "out_of_range",
+            Harm::Tombstone => "tombstone",
+            Harm::PoisonPill => "poison_pill",
+            Harm::FieldRenamed => "field_renamed",
+            Harm::FieldAdded => "field_added",
+            Harm::FieldRetyped => "field_retyped",
         }
     }
 }

@@ -17,11 +17,11 @@ pub enum Kind {
     Double,
     /// ISO 8601 UTC with milliseconds · Timestamp(µs, UTC).
     Time,
-    /// `[lat, lon]` in degrees · List<Float64>.
+    /// `[lat, lon]` in degrees · `List<Float64>`.
     Point,
-    /// Array of integers · List<Int32>.
+    /// Array of integers · `List<Int32>`.
     Ints,
-    /// Array of `[lat, lon]` · List<List<Float64>>.
+    /// Array of `[lat, lon]` · `List<List<Float64>>`.
     Line,
     /// JSON object · Struct.
     Struct(&'static [Field]),

@@ -15,6 +15,14 @@ pub struct Messages {
     pub values: BinaryArray,
 }
 
+impl Messages {
+    /// `length` messages from the one at `offset`, without a copy.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        Self { stream: self.stream, keys: self.keys.slice(offset, length), values: self.values.slice(offset, length) }
+    }
+}
+
 /// Which topic of which cluster records come from. A recreated topic has another `topic_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceId {

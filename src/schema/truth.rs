@@ -21,7 +21,12 @@ pub(super) const EVENT: &[Field] = &[
 pub(super) const FAULT: &[Field] = &[
     Field::added("id", Text, "id", "the event"),
     Field::added("stream", Text, "stream", "the stream that it belongs to"),
-    Field::added("kind", Text, "kind", "late, duplicate, drop, bad_json, wrong_type, missing_field or out_of_range"),
+    Field::added(
+        "kind",
+        Text,
+        "kind",
+        "what is wrong with it: late, duplicate, drop, bad_json and so on, as docs/faults.md lists them",
+    ),
     Field::added("sentAt", Time, "sent_at", "when the faulty event was sent, or would have been"),
     Field::added("clean", Text, "clean", "the payload as it would have been without the fault, as JSON text"),
 ];

@@ -17,7 +17,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::added("heading", Double, "heading_deg", "0 = north, clockwise")
         .unit("deg")
         .null_when("speed is below 1.5 m/s"),
-    Field::added("odometerKm", Double, "odometer_km", "distance driven since the city's start").unit("km"),
+    Field::added("odometerKm", Double, "odometer_km", "distance driven in its life").unit("km"),
     Field::added("roadId", Text, "road_id", "the road that it is on"),
     Field::added("vehicleType", Text, "vehicle_type", "Car, Van, Goods or Emergency"),
 ];

@@ -1,0 +1,107 @@
+# The README's two commands are `make demo` and `make test`. Every target can be run again; a failing step fails make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench wheels clean system-build system-test dev
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# One profile, one target folder, no RUSTFLAGS: each dependency is compiled once for the wheel and the tests.
+# `--features python` is left out of `cargo test` alone, which must not need libpython.
+CARGO_PROFILE := --profile quick
+
+# command:Debian package that has it
+BUILD_TOOLS := cc:gcc perl:perl
+TEST_TOOLS  := java:default-jre-headless mvn:maven
+
+# As root with apt-get, installs what is missing; otherwise names it, one line each.
+define need
+missing=(); \
+for pair in $(1); do command -v "$${pair%%:*}" >/dev/null || missing+=("$$pair"); done; \
+command -v $(PYTHON) >/dev/null || missing+=("$(PYTHON):python3"); \
+$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing+=("$(PYTHON) -m venv:python3-venv"); \
+if (( $${#missing[@]} )); then \
+  if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]##*:}"; \
+  else \
+    for pair in "$${missing[@]}"; do echo "missing: $${pair%%:*} (Debian package $${pair##*:})" >&2; done; exit 1; \
+  fi; \
+fi; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 or newer; say which: make PYTHON=python3.12" >&2; exit 1; }; \
+command -v cargo >/dev/null || { echo "missing: cargo (Rust $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer, from rustup)" >&2; exit 1; }
+endef
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.wheel ## One city day through bronze, silver and gold, then its KPIs (through KAFKA_BOOTSTRAP_SERVERS where set)
+	@$(BIN)/citystream demo
+
+test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and runs every test
+	cargo test $(CARGO_PROFILE)
+	$(BIN)/python -m pytest
+
+lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
+	cargo fmt --check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cargo clippy $(CARGO_PROFILE) --all-targets --features python -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_PROFILE) --no-deps --features python
+	$(BIN)/cargo-deny --log-level warn check licenses bans sources
+	$(BIN)/python -m mypy.stubtest citystream._core --mypy-config-file pyproject.toml
+
+# A wheel to measure instead of a release build, such as target/wheel/*.whl, and options of benches/run.py:
+# make bench BENCH_WHEEL=target/wheel/*.whl BENCH_ARGS="--quick --only parquet"
+BENCH_WHEEL   ?=
+BENCH_ARGS    ?=
+BENCH_PROFILE := $(if $(BENCH_WHEEL),quick,release)
+
+bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: benches/RESULTS.md (first builds the release wheel, 8 to 14 minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+	[[ -n "$(BENCH_WHEEL)" ]] || { rm -rf target/bench-wheel; CITYSTREAM_PROFILE=release $(BIN)/maturin build --release --locked \
+	  --auditwheel skip --out target/bench-wheel --interpreter $(BIN)/python; }
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt \
+	  $(or $(BENCH_WHEEL),target/bench-wheel/*.whl)
+	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --no-run
+	PYTHONPATH=tests $(BIN)/python -m benches.run --profile $(BENCH_PROFILE) $(BENCH_ARGS)
+
+wheels: dev ## The release wheel in dist/, without this machine's paths in it
+	RUSTFLAGS="--remap-path-prefix=$(CURDIR)=citystream --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo" \
+	  $(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python
+
+clean: ## Removes the virtual environments and the demo's lake; cargo's target folder stays
+	rm -rf $(VENV) .venv-bench lake-demo dist
+
+system-build:
+	@$(call need,$(BUILD_TOOLS))
+
+system-test:
+	@$(call need,$(BUILD_TOOLS) $(TEST_TOOLS))
+
+$(BIN)/maturin: requirements-dev.txt | system-build
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^maturin==' requirements-dev.txt)"
+	@touch $@
+
+dev: $(VENV)/.dev
+
+$(VENV)/.dev: requirements-dev.txt $(BIN)/maturin
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+# The wheel, built and installed again when anything in it has changed.
+WHEEL_INPUTS := Cargo.toml Cargo.lock pyproject.toml README.md \
+                $(shell find src python -type f ! -name '*.pyc' ! -name '*.so' | sort)
+
+$(VENV)/.wheel: $(WHEEL_INPUTS) $(BIN)/maturin
+	@echo "Building the wheel (profile quick); the first time compiles every dependency: 7 to 11 minutes on 2 cores"
+	@rm -rf target/wheel; SECONDS=0; \
+	$(BIN)/maturin build $(CARGO_PROFILE) --locked --auditwheel skip --out target/wheel --interpreter $(BIN)/python; \
+	echo "Built in $$SECONDS s: $$(du -h target/wheel/*.whl | tr '\t' ' ')"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check target/wheel/*.whl
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheel/*.whl
+	@touch $@

@@ -1,0 +1,81 @@
+"""The cities that are measured, and the sizes of a full and of a quick bench."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CitySize:
+    """A city and what of it is made."""
+
+    vehicles: int
+    duration: str
+    start: str = "2026-06-01T00:00Z"
+    streams: str | None = None
+
+    def only(self, streams: str) -> CitySize:
+        """The same city with these streams only."""
+        return CitySize(self.vehicles, self.duration, self.start, streams)
+
+    @property
+    def label(self) -> str:
+        """How it stands in a title."""
+        return f"{self.vehicles:,} vehicles × {self.duration} from {self.start[11:16]}"
+
+    def flags(self, threads: int | None = None) -> list[str]:
+        """As options of the command line."""
+        flags = ["--vehicles", str(self.vehicles), "--duration", self.duration, "--start", self.start]
+        flags += ["--streams", self.streams] if self.streams else []
+        return flags + ([] if threads is None else ["--threads", str(threads)])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    rounds: int
+    to_arrow: tuple[CitySize, ...]
+    to_parquet: CitySize
+    tpch_scale: str
+    to_json: CitySize
+    to_kafka: CitySize
+    warm_up: CitySize
+    loop: int
+    loop_flushed: int
+    codec_seconds: int
+    demo: CitySize
+
+
+# Half an hour begins at 08:00, when people drive: a city that starts at midnight has everybody at home.
+FULL = Sizes(
+    rounds=3,
+    to_arrow=(
+        CitySize(2_000, "24h"),
+        CitySize(100_000, "30min", "2026-06-01T08:00Z"),
+        CitySize(20_000, "24h"),
+    ),
+    to_parquet=CitySize(10_000, "24h"),
+    tpch_scale="1",
+    to_json=CitySize(5_000, "24h"),
+    to_kafka=CitySize(20_000, "2h", "2026-06-01T08:00Z", "gps"),
+    warm_up=CitySize(4_000, "1h", "2026-06-01T08:00Z", "gps"),
+    loop=300_000,
+    loop_flushed=20_000,
+    codec_seconds=3,
+    demo=CitySize(2_000, "24h"),
+)
+
+QUICK = Sizes(
+    rounds=2,
+    to_arrow=(CitySize(200, "24h"), CitySize(5_000, "30min", "2026-06-01T08:00Z")),
+    to_parquet=CitySize(500, "24h"),
+    tpch_scale="0.05",
+    to_json=CitySize(200, "24h"),
+    to_kafka=CitySize(1_000, "1h", "2026-06-01T08:00Z", "gps"),
+    warm_up=CitySize(200, "1h", "2026-06-01T08:00Z", "gps"),
+    loop=20_000,
+    loop_flushed=500,
+    codec_seconds=1,
+    demo=CitySize(100, "24h"),
+)

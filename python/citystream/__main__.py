@@ -1,0 +1,5 @@
+"""`python -m citystream`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,354 @@
+"""The compiled module: the city, Kafka and the lake, in Rust.
+
+Use it through `citystream`; its names and shapes may change with any release. All times are milliseconds since the
+epoch, UTC. Every blocking call releases the GIL and answers Ctrl-C within a second. `progress` is called from the
+calling thread about ten times a second with `stage`, `done`, `total` (None where unknown), `unit` ("ms", "events",
+"records", "rows" or "files") and `detail`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, final
+
+__all__ = [
+    "ArrowBatch",
+    "ArrowSchema",
+    "ArrowStream",
+    "Batches",
+    "City",
+    "CitystreamError",
+    "ConfigError",
+    "ConflictError",
+    "DecodeError",
+    "ForkedError",
+    "GapError",
+    "KafkaConnectionError",
+    "KafkaError",
+    "Lake",
+    "Producer",
+    "StoreError",
+    "TableError",
+    "build_info",
+    "create_topics",
+    "describe_topics",
+    "fault_defaults",
+    "scenarios",
+    "stream_fields",
+    "wire_schema",
+]
+
+_Progress: TypeAlias = Callable[[dict[str, Any]], None] | None
+
+class CitystreamError(Exception):
+    """Any error of citystream."""
+
+class ConfigError(CitystreamError, ValueError):
+    """An option or argument is wrong."""
+
+class KafkaError(CitystreamError):
+    """The broker, a topic or the client library refused."""
+
+class KafkaConnectionError(KafkaError, ConnectionError):
+    """The broker can't be reached."""
+
+class GapError(KafkaError):
+    """Stored offsets are older than the first that the topic still has."""
+
+class StoreError(CitystreamError, OSError):
+    """A file could not be read or written."""
+
+class TableError(CitystreamError):
+    """A table is missing, broken, or not what was asked for."""
+
+class ConflictError(TableError):
+    """Another writer won; start again from the table's state."""
+
+class DecodeError(CitystreamError):
+    """Bytes or a row do not follow the stream's schema."""
+
+class ForkedError(CitystreamError):
+    """The process was forked after citystream had started threads in it."""
+
+def build_info() -> dict[str, Any]:
+    """How the module was built: `version`, `profile`, `debug_assertions`, `arrow`, `librdkafka`."""
+
+def stream_fields(stream: str) -> list[dict[str, Any]]:
+    """The columns of a stream: `name`, `kind`, `origin`, `null_when`, `unit`, `silver` and `doc` of each.
+
+    Raises:
+        ConfigError: There is no such stream.
+    """
+
+def fault_defaults() -> dict[str, float | int | str]:
+    """Each fault's rate (0.0), bound and instant (milliseconds), and kind, by name, where nothing is said."""
+
+def scenarios() -> list[dict[str, Any]]:
+    """The named scenarios.
+
+    Returns:
+        `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms` and `duration_ms` of each.
+    """
+
+def wire_schema(stream: str) -> ArrowSchema:
+    """The Arrow schema of a stream; column names are the JSON names.
+
+    Raises:
+        ConfigError: There is no such stream.
+    """
+
+@final
+class ArrowSchema:
+    """An Arrow schema, by `__arrow_c_schema__`."""
+
+    def __arrow_c_schema__(self) -> Any: ...
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+
+@final
+class ArrowBatch:
+    """An Arrow record batch, by `__arrow_c_array__`."""
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]: ...
+    def __arrow_c_schema__(self) -> Any: ...
+    @property
+    def schema(self) -> ArrowSchema:
+        """The schema."""
+    @property
+    def num_rows(self) -> int:
+        """Rows."""
+    def __len__(self) -> int: ...
+
+@final
+class ArrowStream:
+    """Arrow record batches, made when they are asked for; each consumer starts anew."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+    def __arrow_c_schema__(self) -> Any: ...
+    @property
+    def schema(self) -> ArrowSchema:
+        """The schema."""
+    def __iter__(self) -> Iterator[ArrowBatch]: ...
+
+@final
+class Batches:
+    """One pass over all streams of a city."""
+
+    def __iter__(self) -> Batches: ...
+    def __next__(self) -> tuple[str, ArrowBatch]: ...
+
+@final
+class City:
+    """Options of a simulated city; nothing runs until something is asked of it.
+
+    Args:
+        seed: The same seed gives the same city.
+        vehicles: Size of the fleet.
+        start_ms: First simulated instant.
+        duration_ms: Simulated time.
+        part: Which part of the devices, from 0.
+        parts: Of how many.
+        threads: Worker threads; 0 is one for each core. The output doesn't depend on it.
+        streams: Names of the event streams to make; None is all five.
+        faults: Faults that differ from `fault_defaults`, or from the scenario.
+        scenario: The name of a scenario, for its faults; None is none.
+
+    Raises:
+        ConfigError: An option is out of its range.
+    """
+
+    def __new__(
+        cls,
+        *,
+        seed: int,
+        vehicles: int,
+        start_ms: int,
+        duration_ms: int,
+        part: int = 0,
+        parts: int = 1,
+        threads: int = 0,
+        streams: list[str] | None = None,
+        faults: dict[str, float | int | str] | None = None,
+        scenario: str | None = None,
+    ) -> City: ...
+    @property
+    def faults(self) -> dict[str, float | int | str]:
+        """Every fault, the scenario's included."""
+    @property
+    def city_id(self) -> str:
+        """Twelve hexadecimal digits of seed, model, network, vehicles and start."""
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options, by the constructor's names."""
+    def events(self, stream: str, *, batch_rows: int = 65_536) -> ArrowStream:
+        """One stream's events as an Arrow stream; also of "reference" and the three "truth_..." streams."""
+    def batches(self) -> Batches:
+        """Stream and Arrow record batch, in the order in which they would be sent."""
+    def roads(self) -> ArrowStream:
+        """The roads as Arrow: roadId, name, roadClass, district, lengthM, lanes, freeFlowKmh, geometry."""
+    def cameras(self) -> ArrowStream:
+        """The cameras as Arrow: cameraId, roadId, offsetM, location."""
+    def stations(self) -> ArrowStream:
+        """The weather stations as Arrow: stationId, district, location."""
+    def write(
+        self,
+        *,
+        to: str,
+        out: str | None = None,
+        reference: bool = False,
+        topics: dict[str, str] | None = None,
+        progress: _Progress = None,
+    ) -> dict[str, Any]:
+        """Writes the events to files or standard output.
+
+        Args:
+            to: "ndjson" (out/TOPIC.ndjson), "parquet" (out/STREAM/*.parquet), "arrow" (out/STREAM.arrow), "stdout"
+                (lines of topic, key and value, interleaved) or "null" (nowhere).
+            out: The folder.
+            reference: Whether to write the reference stream too.
+            topics: Topic of a stream, where it isn't the default.
+            progress: See the module.
+
+        Returns:
+            `events` (rows by stream), `reference` (rows), `bytes`, `seconds`, `files`.
+        """
+
+@final
+class Producer:
+    """A Kafka producer. `close` must be called: dropping it discards what it still holds.
+
+    Raises:
+        ConfigError: An option is wrong.
+        KafkaConnectionError: The broker can't be reached within `timeout_ms`.
+    """
+
+    def __new__(
+        cls,
+        servers: str,
+        *,
+        compression: str,
+        security: dict[str, str] | None,
+        transactional_id: str | None,
+        topics: dict[str, str],
+        create_topics: int | None,
+        timeout_ms: int,
+    ) -> Producer: ...
+    def publish_city(
+        self, city: City, *, speed: float | None, rate: float | None, progress: _Progress
+    ) -> dict[str, Any]:
+        """Sends a city's events in order and waits until each is acknowledged or has failed.
+
+        Args:
+            city: The city.
+            speed: Simulated seconds in a second; None is as fast as it goes.
+            rate: Events in a second; None is no limit.
+            progress: See the module.
+
+        Returns:
+            `delivered` and `failed` (events by stream), `reference`, `queued`, `bytes`, `seconds`, `errors` (texts).
+        """
+    def publish_arrow(self, stream: str, data: Any, *, progress: _Progress) -> dict[str, Any]:
+        """Sends Arrow data that has the stream's columns; returns the same as `publish_city`."""
+    def send(self, stream: str, row: dict[str, Any]) -> None:
+        """Queues one event.
+
+        Raises:
+            DecodeError: The row breaks the stream's schema; names the field.
+        """
+    def flush(self, timeout_ms: int) -> None:
+        """Waits until every queued event is acknowledged or has failed."""
+    def close(self) -> dict[str, Any]:
+        """Flushes, then gives the totals of all that was sent."""
+
+def describe_topics(
+    servers: str, topics: list[str] | None, security: dict[str, str] | None, timeout_ms: int
+) -> list[dict[str, Any]]:
+    """Topics with their partitions and offsets; None is every topic of the cluster."""
+
+def create_topics(
+    servers: str,
+    topics: list[str],
+    partitions: int,
+    replication: int,
+    security: dict[str, str] | None,
+    timeout_ms: int,
+    compacted: list[str],
+) -> list[dict[str, Any]]:
+    """Creates the topics that don't exist; those of `compacted` are kept by key."""
+
+@final
+class Lake:
+    """A folder of Delta tables.
+
+    Raises:
+        TableError: The folder exists, holds something, and is no lake.
+        ConfigError: The path's scheme isn't supported.
+    """
+
+    def __new__(cls, path: str, *, storage_options: dict[str, str] | None = None, create: bool = True) -> Lake: ...
+    @property
+    def path(self) -> str:
+        """Where it is."""
+    def ingest_city(self, city: City, *, progress: _Progress) -> dict[str, Any]:
+        """City → bronze without a broker; returns the same as `ingest_kafka`."""
+    def ingest_kafka(
+        self,
+        servers: str,
+        *,
+        topics: dict[str, str],
+        security: dict[str, str] | None,
+        follow: bool,
+        on_gap: str,
+        new_epoch: bool,
+        pipeline: str,
+        options: dict[str, int],
+        timeout_ms: int,
+        progress: _Progress,
+    ) -> dict[str, Any]:
+        """Kafka → bronze, from where the tables stand to the topics' end, or on and on.
+
+        Returns:
+            `records` and `undecodable` (by stream), `skipped`, `commits`, `conflicts`, `seconds`, `partitions` (topic,
+            partition, from, to, lag of each), `warnings` (texts).
+        """
+    def refine_silver(self, *, progress: _Progress) -> dict[str, Any]:
+        """Bronze → silver.
+
+        Returns:
+            `silver` (new rows by stream), `dead_letter`, `quarantine`, `duplicate`, `seconds`, `bronze_versions`.
+        """
+    def names(self) -> list[str]:
+        """The tables there are, such as "bronze.gps"."""
+    def snapshot(self, table: str) -> dict[str, Any]:
+        """A table's newest version.
+
+        Returns:
+            `version`, `path`, `files` (path, rows, bytes, partition, stats of each), `partition_columns`, `schema`,
+            `txns` (by application id), `last_commit_ms`.
+        """
+    def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
+        """Files with new rows added after a version (-1 is all), as in `snapshot`."""
+    def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
+        """A table's rows as an Arrow stream, partition columns filled in."""
+    def replace(
+        self,
+        table: str,
+        data: Any,
+        *,
+        partition_columns: list[str],
+        partitions: list[dict[str, str]] | None,
+        txns: dict[str, int],
+        comments: dict[str, str],
+        description: str,
+    ) -> dict[str, Any]:
+        """Replaces whole partitions (None is all) by Arrow data in one commit; makes the table where it doesn't exist.
+
+        Returns:
+            `version`, `rows`, `files`.
+
+        Raises:
+            ConflictError: Another writer committed to the table meanwhile.
+        """
+    def tables(self) -> list[dict[str, Any]]:
+        """`name`, `rows`, `files`, `bytes`, `version` and `last_commit_ms` of each table."""
+    def check(self, *, progress: _Progress) -> list[str]:
+        """What is wrong with the lake; empty is sound."""

@@ -1,0 +1,216 @@
+"""A simulated city whose truth is known."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import _core, times, topics
+from .arrow import ArrowStream
+from .errors import ConfigError
+from .faults import Faults, scenarios
+from .network import Network
+from .report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_ROW_BATCH = 2_048
+
+
+DEFAULT_START = "2026-06-01T00:00:00Z"
+DEFAULT_DURATION = "1d"
+
+
+class City:
+    """One city, by its options. It is lazy: nothing runs until something is asked of it.
+
+    The same seed gives the same events, byte for byte, whatever the number of threads or parts.
+
+    Args:
+        seed: Chooses the city.
+        vehicles: Size of the fleet, parked ones included.
+        start: First simulated instant: a datetime or ISO 8601 text, UTC where it names no zone; None is the scenario's
+            time of day, else midnight, of 2026-06-01, a Monday.
+        duration: Simulated time: a timedelta or text such as "90s", "5min", "1d"; None is the scenario's, else a day.
+        streams: The event streams to make, of vehicle, gps, traffic, weather and emergency; None is all.
+        threads: Worker threads; 0 is one for each core.
+        faults: What goes wrong on the way; what isn't set is the scenario's, else nothing.
+        scenario: A named set of faults, as `scenarios()` lists them.
+
+    Raises:
+        ConfigError: An option is out of its range.
+
+    Examples:
+        >>> import citystream as cs
+        >>> city = cs.City(seed=7, vehicles=50, start="2026-06-01T06:00Z", duration="1h")
+        >>> city.streams
+        ('vehicle', 'gps', 'traffic', 'weather', 'emergency')
+        >>> next(city.rows("weather"))["deviceId"]
+        'station-000'
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 7,
+        vehicles: int = 2_000,
+        start: times.Instant | None = None,
+        duration: times.Duration | None = None,
+        streams: Iterable[str] | None = None,
+        threads: int = 0,
+        faults: Faults | None = None,
+        scenario: str | None = None,
+    ) -> None:
+        faults = faults or Faults()
+        # An unknown name is the compiled city's to refuse.
+        plan = None if scenario is None else scenarios().get(scenario)
+        # A single name is an iterable of letters, and surely not meant so.
+        names = [streams] if isinstance(streams, str) else None if streams is None else list(streams)
+        for what, value in (("seed", seed), ("vehicles", vehicles), ("threads", threads)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"{what} is {value!r}. Give a whole number from 0")
+        if start is None:
+            start_ms = times.instant_ms(DEFAULT_START) + ((plan and plan.starts_at) or 0)
+        else:
+            start_ms = times.instant_ms(start, "start")
+        if duration is None:
+            duration = (plan and plan.duration) or DEFAULT_DURATION
+        length_ms = times.duration_ms(duration)
+        self._make = partial(
+            _core.City,
+            seed=seed,
+            vehicles=vehicles,
+            start_ms=start_ms,
+            duration_ms=length_ms,
+            threads=threads,
+            streams=names,
+            faults=faults.core(),
+            scenario=scenario,
+        )
+        #: The compiled city; not part of the API.
+        self.core = self._make()
+        self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
+        self._part = (0, 1)
+        shown = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
+        shown.append(f"duration={times.duration_text(length_ms)!r}")
+        if names is not None:
+            shown.append(f"streams={self._streams!r}")
+        if scenario is not None:
+            shown.append(f"scenario={scenario!r}")
+        if faults != Faults():
+            shown.append(f"faults={faults!r}")
+        self._shown = f"City({', '.join(shown)})"
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits: they depend on seed, vehicles, start and the model, and begin each event's id."""
+        return self.core.city_id
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the event streams that it makes."""
+        return self._streams
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on the way, the scenario's faults included."""
+        return Faults.of(self.core.faults)
+
+    @property
+    def network(self) -> Network:
+        """Roads, cameras and stations as Arrow, and a map in a notebook."""
+        return Network(self.core)
+
+    @property
+    def truth(self) -> Truth:
+        """What really happened, and the label of every fault."""
+        return Truth(self.core)
+
+    def events(self, stream: str) -> ArrowStream:
+        """One stream's events in the order in which they are sent, as Arrow, batch by batch.
+
+        Columns have the wire's names. Events whose bytes a fault harms are left out: they have no typed form.
+
+        Args:
+            stream: Of vehicle, gps, traffic, weather and emergency; or "reference".
+
+        Examples:
+            >>> import citystream as cs, pyarrow as pa
+            >>> pa.table(cs.City(vehicles=50, duration="1h").events("weather")).column_names[:3]
+            ['id', 'deviceId', 'location']
+        """
+        return _stream(self.core, stream)
+
+    def rows(self, stream: str) -> Iterator[dict[str, Any]]:
+        """The same events as dicts that `json.dumps` takes, for scripts that send message by message."""
+        # Small batches, so that the first row needn't wait for a long stretch of simulated time.
+        return ArrowStream(stream, self.core.events(stream, batch_rows=_ROW_BATCH)).rows()
+
+    def __iter__(self) -> Iterator[tuple[str, _core.ArrowBatch]]:
+        """All streams in the order in which they would be sent, as (stream, Arrow record batch)."""
+        return iter(self.core.batches())
+
+    def part(self, index: int, of: int) -> City:
+        """The devices of one part; the parts 0 to `of` - 1 together are the whole.
+
+        Examples:
+            >>> import citystream as cs
+            >>> city = cs.City(vehicles=50, duration="1h")
+            >>> whole = {row["id"] for row in city.rows("weather")}
+            >>> whole == {row["id"] for n in range(2) for row in city.part(n, 2).rows("weather")}
+            True
+        """
+        if not 0 <= index < of:
+            raise ConfigError(f"part {index} of {of} does not exist. Parts are counted from 0: part(0, {max(of, 1)})")
+        part = copy(self)
+        part._part = (index, of)  # noqa: SLF001
+        part.core = self._make(part=index, parts=of)
+        return part
+
+    def __repr__(self) -> str:
+        index, of = self._part
+        return self._shown + (f".part({index}, {of})" if of > 1 else "")
+
+
+class Truth:
+    """What really happened in a city, as Arrow."""
+
+    def __init__(self, core: _core.City) -> None:
+        self.core = core
+
+    @property
+    def events(self) -> ArrowStream:
+        """For each event its true time, when it was sent, and its true place."""
+        return _stream(self.core, "truth_event")
+
+    @property
+    def faults(self) -> ArrowStream:
+        """For each injected fault its kind and the payload as it would have been without it."""
+        return _stream(self.core, "truth_fault")
+
+    @property
+    def crossings(self) -> ArrowStream:
+        """For each passage of a vehicle over a road when it entered and left."""
+        return _stream(self.core, "truth_crossing")
+
+    def __repr__(self) -> str:
+        return f"<truth of city {self.core.city_id}: events, faults, crossings>"
+
+
+@dataclass(frozen=True)
+class WriteReport(Report):
+    """What was written to files."""
+
+    events: int
+    by_stream: dict[str, int]
+    reference: int
+    bytes: int
+    seconds: float
+    files: tuple[str, ...]
+
+
+def _stream(core: _core.City, stream: str) -> ArrowStream:
+    return ArrowStream(stream, core.events(stream))

@@ -1,0 +1,116 @@
+"""`citystream simulate`: a city's events to Kafka or to files."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from citystream import ConfigError
+from citystream.settings import Settings
+from citystream.topics import topics_of
+
+from .options import CityOptions, KafkaOptions, command
+from .output import Output
+
+if TYPE_CHECKING:
+    from citystream import City
+
+
+class Sink(str, Enum):
+    """Where events go."""
+
+    kafka = "kafka"
+    parquet = "parquet"
+    ndjson = "ndjson"
+    arrow = "arrow"
+    stdout = "stdout"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+
+    @command(
+        app,
+        "simulate",
+        "citystream simulate --to ndjson --out events --duration 1h",
+        "citystream simulate --to kafka --create-topics 4 --speed 60",
+        "citystream simulate --to stdout --streams gps --duration 10min | head",
+    )
+    def simulate(
+        city: CityOptions,
+        kafka: KafkaOptions,
+        output: Output,
+        settings: Settings,
+        to: Annotated[Sink, typer.Option(help="Where the events go.")],
+        out: Annotated[str | None, typer.Option(help="Folder for files.")] = None,
+        speed: Annotated[
+            str | None, typer.Option(help="Kafka: max (the default), real, or simulated seconds in a second.")
+        ] = None,
+        rate: Annotated[float | None, typer.Option(help="Kafka: at most so many events in a second.")] = None,
+        reference: Annotated[
+            bool, typer.Option("--reference", help="Files: also roads, cameras, stations and vehicles.")
+        ] = False,
+        create_topics: Annotated[
+            int | None, typer.Option(help="Kafka: create missing topics with so many partitions.")
+        ] = None,
+        compression: Annotated[str | None, typer.Option(help="Kafka: lz4, zstd, snappy, gzip or none.")] = None,
+        transactional_id: Annotated[str | None, typer.Option(help="Kafka: send in transactions.")] = None,
+    ) -> None:
+        """Simulates a city and sends or writes its events."""
+        made = city.city(settings)
+        if to is not Sink.kafka:
+            wrong = [flag for flag, value in (("--speed", speed), ("--rate", rate)) if value is not None]
+            if wrong:
+                raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
+            topics = topics_of(kafka.keywords(settings)["topics"])
+            _write(made, to, out, output, reference=reference, topics=topics)
+            return
+        from citystream import Publisher  # noqa: PLC0415
+
+        with Publisher(
+            kafka.servers(settings),
+            compression=settings.get("kafka.compression", compression),
+            create_topics=settings.get("kafka.create_topics", create_topics),
+            transactional_id=settings.get("kafka.transactional_id", transactional_id),
+            **kafka.keywords(settings),
+        ) as publisher:
+            report = publisher.publish(made, speed=_speed(speed), rate=rate, progress=output.progress)
+        output.report(report, f"Published to {publisher.servers}")
+        output.status = 1 if report.failed else 0
+
+
+def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: bool, topics: dict[str, str]) -> None:
+    from citystream.city import WriteReport  # noqa: PLC0415
+    from citystream.progress import shown  # noqa: PLC0415
+
+    if to is Sink.stdout and (out is not None or output.json):
+        raise ConfigError(f"{'--out' if out is not None else '--json'} can't be used with --to stdout. Leave it out")
+    if to is not Sink.stdout and out is None:
+        raise ConfigError(f"--to {to.value} has no folder. Add --out FOLDER")
+    with shown(output.progress) as callback:
+        found = city.core.write(to=to.value, out=out, reference=reference, topics=topics, progress=callback)
+    if to is not Sink.stdout:
+        report = WriteReport(
+            events=sum(found["events"].values()),
+            by_stream=dict(found["events"]),
+            reference=found["reference"],
+            bytes=found["bytes"],
+            seconds=found["seconds"],
+            files=tuple(found["files"]),
+        )
+        output.report(report, f"Written to {out}")
+
+
+def _speed(text: str | None) -> float | None:
+    named = {None: None, "max": None, "real": 1.0}
+    if text in named:
+        return named[text]
+    try:
+        speed = float(text or "")
+    except ValueError:
+        speed = 0.0
+    if not speed > 0:
+        raise ConfigError(f"--speed {text!r} is no speed. Write max, real, or a number above 0 such as 60")
+    return speed

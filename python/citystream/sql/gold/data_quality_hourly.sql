@@ -1,0 +1,118 @@
+-- gold.data_quality_hourly: what became of each stream's records
+-- grain:    one row for each stream and hour in which records were taken in
+-- key:      stream, window_start
+-- window:   1 hour
+-- sources:  bronze.vehicle by ingested_at, bronze.gps by ingested_at, bronze.traffic by ingested_at, bronze.weather by ingested_at, bronze.emergency by ingested_at, silver.vehicle by ingested_at, silver.gps by ingested_at, silver.traffic by ingested_at, silver.weather by ingested_at, silver.emergency by ingested_at, silver.quarantine by ingested_at, silver.duplicate by ingested_at
+-- lookback: none
+-- columns:
+--   stream          text       -  the stream
+--   window_start    timestamp  -  start of the hour of ingested_at
+--   window_end      timestamp  -  end of that hour, exclusive
+--   received        bigint     -  rows in bronze
+--   accepted        bigint     -  rows of these in silver
+--   dead_letter     bigint     -  records of these that could not be decoded
+--   quarantine      bigint     -  rows of these that broke a rule
+--   duplicate       bigint     -  rows of these that were copies
+--   accepted_share  double     -  accepted as a share of received
+--   late            bigint     -  accepted rows sent more than 60 s after they were measured
+--   lateness_p50_s  double     s  median lateness of accepted rows
+--   lateness_p95_s  double     s  95th percentile of their lateness
+--   lateness_max_s  double     s  greatest lateness
+--   window_date     date       -  UTC date of window_start
+
+with received as (
+    select 'vehicle' as stream, ingested_at, error_reason from bronze.vehicle
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'gps' as stream, ingested_at, error_reason from bronze.gps
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'traffic' as stream, ingested_at, error_reason from bronze.traffic
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'weather' as stream, ingested_at, error_reason from bronze.weather
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'emergency' as stream, ingested_at, error_reason from bronze.emergency
+    where ingested_at >= $from and ingested_at < $to
+),
+
+accepted as (
+    select 'vehicle' as stream, ingested_at, lateness_s from silver.vehicle
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'gps' as stream, ingested_at, lateness_s from silver.gps
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'traffic' as stream, ingested_at, lateness_s from silver.traffic
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'weather' as stream, ingested_at, lateness_s from silver.weather
+    where ingested_at >= $from and ingested_at < $to
+    union all
+    select 'emergency' as stream, ingested_at, lateness_s from silver.emergency
+    where ingested_at >= $from and ingested_at < $to
+),
+
+received_hourly as (
+    select
+        stream,
+        date_trunc('hour', ingested_at) as window_start,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from received
+    group by 1, 2
+),
+
+accepted_hourly as (
+    select
+        stream,
+        date_trunc('hour', ingested_at) as window_start,
+        count(*) as accepted,
+        count(case when lateness_s > 60 then 1 end) as late,
+        percentile_cont(0.5) within group (order by lateness_s) as lateness_p50_s,
+        percentile_cont(0.95) within group (order by lateness_s) as lateness_p95_s,
+        max(lateness_s) as lateness_max_s
+    from accepted
+    group by 1, 2
+),
+
+quarantine_hourly as (
+    select
+        stream,
+        date_trunc('hour', ingested_at) as window_start,
+        count(*) as quarantine
+    from silver.quarantine
+    where ingested_at >= $from and ingested_at < $to
+    group by 1, 2
+),
+
+duplicate_hourly as (
+    select
+        stream,
+        date_trunc('hour', ingested_at) as window_start,
+        count(*) as duplicate
+    from silver.duplicate
+    where ingested_at >= $from and ingested_at < $to
+    group by 1, 2
+)
+
+select
+    r.stream,
+    r.window_start,
+    r.window_start + interval '1' hour as window_end,
+    r.received,
+    coalesce(a.accepted, 0) as accepted,
+    r.dead_letter,
+    coalesce(q.quarantine, 0) as quarantine,
+    coalesce(d.duplicate, 0) as duplicate,
+    cast(coalesce(a.accepted, 0) as double) / r.received as accepted_share,
+    coalesce(a.late, 0) as late,
+    cast(a.lateness_p50_s as double) as lateness_p50_s,
+    cast(a.lateness_p95_s as double) as lateness_p95_s,
+    cast(a.lateness_max_s as double) as lateness_max_s,
+    cast(r.window_start as date) as window_date
+from received_hourly as r
+left join accepted_hourly as a on r.stream = a.stream and r.window_start = a.window_start
+left join quarantine_hourly as q on r.stream = q.stream and r.window_start = q.window_start
+left join duplicate_hourly as d on r.stream = d.stream and r.window_start = d.window_start

@@ -1,0 +1,106 @@
+//! Incidents as they happen, and who is sent.
+
+use super::clock::MINUTE;
+use super::fleet::VehicleType;
+use super::incidents::Incident;
+use super::simulation::{Event, NO_INCIDENT, Simulation, World};
+use super::trace::{IncidentKind, IncidentStep, Status};
+
+/// Dispatch looks again after this time where no responder is free.
+const DISPATCH_RETRY: i64 = MINUTE;
+
+impl Simulation {
+    pub(super) fn report(&mut self, road: u32, kind: IncidentKind) {
+        let Self { flow, world } = self;
+        let number = world.incidents.len() as u32;
+        let lanes = world.city.network.roads[road as usize].lanes;
+        let incident = Incident::new(world.city.rng, number, kind, road, lanes);
+        world.blocked[road as usize] += incident.blocks;
+        flow.set_headway(world.now, road, world.headway(road));
+        world.incidents.push(incident);
+        world.note(number);
+        world.push(world.now + incident.call_handling(world.city.rng), Event::Incident { number });
+    }
+
+    pub(super) fn incident_step(&mut self, number: u32) {
+        let Self { flow, world } = self;
+        let rng = world.city.rng;
+        let incident = world.incidents[number as usize];
+        match incident.status {
+            Status::Reported => self.dispatch(number),
+            Status::OnScene => {
+                world.incidents[number as usize].status = Status::LanesCleared;
+                world.blocked[incident.road as usize] -= incident.blocks;
+                flow.set_headway(world.now, incident.road, world.headway(incident.road));
+                world.note(number);
+                world.push(world.now + incident.wrap_up(rng), Event::Incident { number });
+            }
+            Status::LanesCleared => {
+                world.incidents[number as usize].status = Status::Resolved;
+                world.note(number);
+                if let Some(v) = incident.responder {
+                    world.vehicles[v as usize].incident = NO_INCIDENT;
+                    let home = world.city.fleet.vehicles[v as usize].home;
+                    self.set_off(v, home);
+                }
+            }
+            // The responder's arrival makes the step after the dispatch; nothing follows the end.
+            Status::Dispatched | Status::Resolved => {}
+        }
+    }
+
+    /// Sends the nearest free vehicle of the right type, else of any emergency type.
+    fn dispatch(&mut self, number: u32) {
+        let world = &mut self.world;
+        let incident = world.incidents[number as usize];
+        let wanted = incident.responder_type();
+        let network = &world.city.network;
+        let site = network.junctions[network.roads[incident.road as usize].to as usize];
+        let free = |v: u32, kind: Option<VehicleType>| {
+            let state = &world.vehicles[v as usize];
+            let fits = kind.is_none_or(|k| k == world.city.fleet.vehicles[v as usize].kind);
+            let p = network.junctions[network.roads[state.road as usize].to as usize];
+            let distance = (((p.x - site.x).powi(2) + (p.y - site.y).powi(2)).sqrt() * 1_000.0) as i64;
+            (fits && !state.driving && state.incident == NO_INCIDENT && !state.at_kerb).then_some((distance, v))
+        };
+        let nearest = |kind| world.responders.iter().filter_map(|&v| free(v, kind)).min();
+        let Some((_, v)) = nearest(Some(wanted)).or_else(|| nearest(None)) else {
+            world.push(world.now + DISPATCH_RETRY, Event::Incident { number });
+            return;
+        };
+        let junction = network.roads[incident.road as usize].to;
+        let incident = &mut world.incidents[number as usize];
+        incident.status = Status::Dispatched;
+        incident.responder = Some(v);
+        world.vehicles[v as usize].incident = number;
+        world.note(number);
+        self.set_off(v, junction);
+    }
+}
+
+impl World {
+    /// Writes an incident's present state to the trace.
+    fn note(&mut self, number: u32) {
+        if !self.recording {
+            return;
+        }
+        let incident = &self.incidents[number as usize];
+        self.rows.incidents.push(IncidentStep {
+            incident: number,
+            kind: incident.kind,
+            severity: incident.severity,
+            road: incident.road,
+            time: self.now,
+            status: incident.status,
+            lanes_blocked: incident.lanes_blocked(),
+            responder: incident.responder,
+        });
+    }
+
+    pub(super) fn on_scene(&mut self, number: u32) {
+        self.incidents[number as usize].status = Status::OnScene;
+        self.note(number);
+        let clearance = self.incidents[number as usize].clearance(self.city.rng);
+        self.push(self.now + clearance, Event::Incident { number });
+    }
+}

@@ -1,0 +1,275 @@
+//! What the clients share: settings, the journal of what librdkafka says, the first contact.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::auth::Security;
+use super::native;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a wait may last before the cancel flag is looked at again.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+
+/// Settings of every client.
+pub(super) fn config(servers: &str, security: &Security) -> Result<ClientConfig> {
+    if servers.split(',').all(|s| s.trim().is_empty()) {
+        return Err(Error::config("Kafka servers are empty").help("Give host:port, or set KAFKA_BOOTSTRAP_SERVERS"));
+    }
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", servers)
+        .set("client.id", "citystream")
+        .set("socket.keepalive.enable", "true")
+        .set("log.connection.close", "false")
+        .set("log.thread.name", "false")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    security.apply(&mut config);
+    Ok(config)
+}
+
+/// A client could not be made: librdkafka refused a setting.
+pub(super) fn refused(cause: KafkaError) -> Error {
+    // rdkafka's own text would give the value, which may be a password.
+    match cause {
+        KafkaError::ClientConfig(_, reason, name, _) => Error::config(format!("Kafka option {name}: {reason}")),
+        other => Error::config("the Kafka client could not be made").because(other),
+    }
+}
+
+/// librdkafka's log and errors: the last of them, for messages.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    noted: Mutex<Noted>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    last: Option<String>,
+    login: Option<String>,
+    down_since: Option<Instant>,
+    missing: bool,
+}
+
+impl Journal {
+    fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
+        f(&mut self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Notes one line of librdkafka's.
+    pub(super) fn note(&self, text: &str) {
+        // Its own name comes first: `citystream#producer-1: …`.
+        let text = match text.split_once(": ") {
+            Some((name, rest)) if name.starts_with("citystream#") => rest,
+            _ => text,
+        };
+        self.with(|noted| {
+            let login = text.contains("SASL authentication") || text.contains("mechanism handshake failed");
+            if login || text.contains("SSL handshake failed") {
+                noted.login = Some(text.to_owned());
+            }
+            noted.missing |= text.contains("topic does not exist") || text.contains("desired partition");
+            // "1/1 brokers are down" says less than the reason, which came before it.
+            if text.contains("brokers are down") {
+                noted.down_since.get_or_insert_with(Instant::now);
+                noted.last.get_or_insert_with(|| text.to_owned());
+            } else {
+                noted.last = Some(text.to_owned());
+            }
+        });
+    }
+
+    /// The last that was noted.
+    pub(super) fn last(&self) -> Option<String> {
+        self.with(|noted| noted.last.clone())
+    }
+
+    /// Since when every broker has been away.
+    pub(super) fn down_since(&self) -> Option<Instant> {
+        self.with(|noted| noted.down_since)
+    }
+
+    /// A broker has answered.
+    pub(super) fn answered(&self) {
+        self.with(|noted| noted.down_since = None);
+    }
+
+    /// Whether a topic or partition was said to be missing since the last call.
+    pub(super) fn take_missing(&self) -> bool {
+        self.with(|noted| std::mem::take(&mut noted.missing))
+    }
+
+    fn login(&self) -> Option<String> {
+        self.with(|noted| noted.login.clone())
+    }
+}
+
+impl ClientContext for Journal {
+    fn log(&self, level: RDKafkaLogLevel, _facility: &str, text: &str) {
+        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            self.note(text);
+        }
+    }
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        self.note(reason);
+    }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
+}
+
+impl ConsumerContext for Journal {}
+
+pub(super) fn interrupted(what: &str) -> Error {
+    Error::new(ErrorKind::Interrupted, format!("{what} was interrupted"))
+}
+
+/// A `Connection` error about `servers` with what the network said last.
+pub(super) fn unreachable(servers: &str, after: Duration, journal: &Journal) -> Error {
+    let mut context = format!("no Kafka broker of {servers} answered within {:.1} s", after.as_secs_f64());
+    if let Some(last) = journal.last() {
+        context = format!("{context}: {last}");
+    }
+    Error::new(ErrorKind::Connection, context)
+        .help("Check the address and the port, and that the broker advertises an address that this machine can reach")
+        .retryable()
+}
+
+/// Waits for the first answer of a broker and returns the cluster's id, empty where it has none. `serve` passes on what the client has to say.
+pub(super) fn first_contact<C: ClientContext>(
+    client: &Client<C>,
+    journal: &Journal,
+    servers: &str,
+    timeout: Duration,
+    cancel: &AtomicBool,
+    serve: impl Fn(),
+) -> Result<String> {
+    let start = Instant::now();
+    loop {
+        if native::meet(client, TICK.min(timeout)) {
+            // Old brokers have no id.
+            return Ok(client.fetch_cluster_id(TICK).unwrap_or_default());
+        }
+        serve();
+        if let Some(reason) = journal.login() {
+            return Err(Error::new(ErrorKind::Kafka, format!("no login at {servers}: {reason}"))
+                .help("Check protocol, mechanism, user, password and ca"));
+        }
+        if cancel.load(Ordering::Relaxed) {
+            return Err(interrupted(&format!("connecting to {servers}")));
+        }
+        if start.elapsed() >= timeout {
+            return Err(unreachable(servers, timeout, journal));
+        }
+    }
+}
+
+/// The named error about a topic, for a code that the broker or librdkafka gave for it; `None` where it is not about the
+/// topic itself.
+pub(super) fn topic_error(topic: &str, servers: &str, code: RDKafkaErrorCode) -> Option<Error> {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Some(
+            Error::new(ErrorKind::Kafka, format!("topic {topic:?} does not exist on {servers}"))
+                .help(format!("Create it with `citystream topics create {topic}`, or check the name")),
+        ),
+        Code::TopicAuthorizationFailed => Some(
+            Error::new(ErrorKind::Kafka, format!("topic {topic:?} on {servers} is closed to this user"))
+                .help("Ask for an ACL that allows Describe, and Read or Write"),
+        ),
+        Code::InvalidTopic => Some(
+            Error::config(format!("{topic:?} can't be a topic's name"))
+                .help("Use 1 to 249 letters, digits, dots, underscores and hyphens"),
+        ),
+        _ => None,
+    }
+}
+
+/// A failed request: about the topic where the code says so, else `Connection` for a time-out and `Kafka` for the rest.
+pub(super) fn request_error(
+    what: &str,
+    topic: &str,
+    servers: &str,
+    code: RDKafkaErrorCode,
+    journal: &Journal,
+) -> Error {
+    use RDKafkaErrorCode as Code;
+    if let Some(error) = topic_error(topic, servers, code) {
+        return error;
+    }
+    let connection = matches!(
+        code,
+        Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::Resolve
+    );
+    let kind = if connection { ErrorKind::Connection } else { ErrorKind::Kafka };
+    let mut context = format!("{what} failed on {servers}: {code}");
+    if let (true, Some(last)) = (connection, journal.last()) {
+        context = format!("{context}; last heard: {last}");
+    }
+    let error = Error::new(kind, context);
+    if connection { error.retryable() } else { error }
+}
+
+/// First and last offset of a partition; waits while it has no leader, which a new topic may not have yet.
+pub(super) fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    journal: &Journal,
+    servers: &str,
+    (topic, partition): (&str, i32),
+    timeout: Duration,
+) -> Result<(i64, i64)> {
+    use RDKafkaErrorCode as Code;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let code = match client.fetch_watermarks(topic, partition, timeout) {
+            Ok(offsets) => return Ok(offsets),
+            Err(cause) => cause.rdkafka_error_code().unwrap_or(Code::Fail),
+        };
+        let passes = matches!(code, Code::NotLeaderForPartition | Code::LeaderNotAvailable);
+        if !passes || Instant::now() >= deadline {
+            let what = format!("asking for the offsets of topic {topic:?} partition {partition}");
+            return Err(request_error(&what, topic, servers, code, journal));
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_outlives_the_summary() {
+        let journal = Journal::default();
+        journal.note("Connect to ipv4#127.0.0.1:1 failed: Connection refused");
+        journal.note("citystream#producer-1: 1/1 brokers are down");
+        assert!(journal.down_since().is_some());
+        assert!(journal.last().unwrap().contains("refused"));
+        journal.answered();
+        assert!(journal.down_since().is_none());
+    }
+
+    #[test]
+    fn a_refused_setting_does_not_repeat_its_value() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1").set("ssl.nonsense", "hunter2");
+        let Err(cause) = config.create::<rdkafka::producer::BaseProducer>() else { panic!("accepted") };
+        let text = refused(cause).to_string();
+        assert!(text.contains("ssl.nonsense") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn empty_servers_are_refused() {
+        assert_eq!(config(" , ", &Security::default()).unwrap_err().kind(), ErrorKind::Config);
+    }
+}

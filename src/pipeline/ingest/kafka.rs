@@ -1,0 +1,276 @@
+//! Kafka → codec → bronze.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::Array;
+
+use super::{Ingested, PartitionProgress, Writing};
+use crate::codec::json as codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kafka::{ConsumeOptions, Consumer, Fetched, Security, Topics as Admin};
+use crate::lake::{BronzeOptions, Lake};
+use crate::pipeline::pool::{Pending, Pool};
+use crate::pipeline::progress::Run;
+use crate::pipeline::topics::Topics;
+use crate::schema::{Decoded, Records, SourceId, Stream};
+
+/// What to do where the topic no longer has the next offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Stop with a `Gap` error that names the range.
+    #[default]
+    Error,
+}
+
+/// How Kafka's topics fill bronze.
+#[derive(Debug, Clone)]
+pub struct KafkaIngest {
+    /// `host:port`, several with commas.
+    pub servers: String,
+    /// Login and encryption.
+    pub security: Security,
+    /// Each stream's topic.
+    pub topics: Topics,
+    /// Whether to go on after the end that the topics had at the beginning.
+    pub follow: bool,
+    /// What to do about a gap.
+    pub on_gap: OnGap,
+    /// When files roll and commits are due.
+    pub bronze: BronzeOptions,
+    /// How long the first contact, and each request, may take.
+    pub timeout: Duration,
+}
+
+/// Records of one poll; at most this many rows and bytes are decoded at a time.
+const POLL_ROWS: usize = 32_768;
+const POLL_BYTES: usize = 16 << 20;
+const POLL_TIME: Duration = Duration::from_millis(200);
+
+/// Reads each topic from where its table ends, up to the end that it has now, or on and on.
+///
+/// # Errors
+/// `Kafka` where none of the topics exists; `Connection`; `Gap`; `Table` where a topic was recreated; `Store`;
+/// `Interrupted`, after what is complete was committed.
+pub fn ingest_kafka(lake: &Lake, options: &KafkaIngest, threads: usize, run: &mut Run<'_>) -> Result<Ingested> {
+    lake.ensure_tables()?;
+    let mut ingest = Ingest::open(lake, options, threads, run)?;
+    loop {
+        let outcome = ingest.read(run);
+        let ended = ingest.drain().and_then(|()| ingest.commit_all());
+        outcome?;
+        // What another writer made us drop is read again.
+        if !ended? {
+            return Ok(ingest.report());
+        }
+        if ingest.ingested.conflicts >= MOST_CONFLICTS {
+            return Err(Error::new(ErrorKind::Conflict, format!("other writers won {MOST_CONFLICTS} commits"))
+                .help("Let one process a pipeline ingest a topic")
+                .retryable());
+        }
+    }
+}
+
+/// A run gives up after losing this many commits to other writers.
+const MOST_CONFLICTS: u64 = 100;
+
+struct Topic {
+    name: String,
+    writing: Writing,
+    /// For each partition: where this run began, and the end that the topic had then.
+    partitions: BTreeMap<i32, (i64, i64)>,
+}
+
+/// Records being decoded on a worker.
+type Decoding = Pending<Result<(Records, Decoded)>>;
+
+struct Ingest {
+    pool: Arc<Pool>,
+    consumer: Consumer,
+    topics: Vec<Topic>,
+    pending: VecDeque<(usize, Decoding)>,
+    follow: bool,
+    ingested: Ingested,
+    read: u64,
+    total: u64,
+}
+
+impl Ingest {
+    fn open(lake: &Lake, options: &KafkaIngest, threads: usize, run: &mut Run<'_>) -> Result<Self> {
+        let flag = run.cancel.flag();
+        let admin = Admin::connect(&options.servers, &options.security, options.timeout, flag)?;
+        let existing = admin.names()?;
+        let mut ingested = Ingested::default();
+        let mut found: Vec<(Stream, &str)> = Vec::new();
+        for stream in Stream::EVENTS.into_iter().chain([Stream::Reference]) {
+            let topic = options.topics.of(stream);
+            if existing.iter().any(|name| name == topic) {
+                found.push((stream, topic));
+                ingested.records.insert(stream, 0);
+            } else {
+                ingested.warnings.push(format!("topic {topic:?} of stream {} does not exist", stream.name()));
+            }
+        }
+        if found.is_empty() {
+            let wanted: Vec<&str> = Stream::EVENTS.iter().map(|s| options.topics.of(*s)).collect();
+            return Err(Error::new(
+                ErrorKind::Kafka,
+                format!("{} has none of the topics {}", options.servers, wanted.join(", ")),
+            )
+            .help("Publish a city first, or name the topics: `--topic gps=NAME`"));
+        }
+        let names: Vec<&str> = found.iter().map(|(_, topic)| *topic).collect();
+        let described = admin.describe(&names, flag)?;
+        let consume = ConsumeOptions {
+            security: options.security.clone(),
+            timeout: options.timeout,
+            ..ConsumeOptions::new(options.servers.clone())
+        };
+        let mut consumer = Consumer::open(consume, flag)?;
+        let mut topics = Vec::new();
+        let mut total = 0;
+        for (stream, name) in found {
+            let Some(topic) = described.iter().find(|t| t.name == name) else {
+                return Err(Error::internal(format!("topic {name:?} was described as another")));
+            };
+            let source = SourceId {
+                cluster_id: admin.cluster_id().to_owned(),
+                topic: name.to_owned(),
+                topic_id: topic.id.clone(),
+            };
+            let writer = lake.bronze_writer(stream, source, options.bronze.clone())?;
+            let mut partitions = BTreeMap::new();
+            let mut starts = Vec::new();
+            for partition in &topic.partitions {
+                let from = writer.next_offset(partition.id)?.unwrap_or(partition.low);
+                partitions.insert(partition.id, (from, partition.high));
+                starts.push((partition.id, from));
+                total += (partition.high - from).max(0) as u64;
+            }
+            if let (Some(gap), OnGap::Error) = (consumer.gaps(name, &starts)?.into_iter().next(), options.on_gap) {
+                return Err(gap.into());
+            }
+            consumer.assign(name, &starts)?;
+            topics.push(Topic { name: name.to_owned(), writing: Writing { stream, writer }, partitions });
+        }
+        let (pool, follow) = (Pool::new(threads)?, options.follow);
+        Ok(Self { pool, consumer, topics, pending: VecDeque::new(), follow, ingested, read: 0, total })
+    }
+
+    fn read(&mut self, run: &mut Run<'_>) -> Result<()> {
+        while self.follow || !self.at_end() {
+            let fetched = self.consumer.poll_batch(POLL_ROWS, POLL_BYTES, POLL_TIME, run.cancel.flag())?;
+            let idle = fetched.is_empty();
+            for Fetched { topic, records } in fetched {
+                self.read += records.values.len() as u64;
+                self.decode(&topic, records)?;
+            }
+            while self.pending.len() > self.pool.ahead() || (idle && !self.pending.is_empty()) {
+                self.append_next()?;
+            }
+            self.commit_due()?;
+            let total = (!self.follow).then_some(self.total.max(self.read));
+            run.step("ingest", self.read, total, "records")?;
+        }
+        Ok(())
+    }
+
+    /// Whether each partition was read to the end that it had when the run began.
+    fn at_end(&self) -> bool {
+        self.consumer.positions().iter().all(|position| {
+            let topic = self.topics.iter().find(|t| *t.name == *position.topic);
+            let end = topic.and_then(|t| t.partitions.get(&position.partition)).map_or(0, |(_, end)| *end);
+            position.next >= end || position.at_end()
+        })
+    }
+
+    fn decode(&mut self, topic: &str, records: Records) -> Result<()> {
+        let Some(index) = self.topics.iter().position(|t| t.name == topic) else {
+            return Err(Error::internal(format!("records of topic {topic:?}, which is not read")));
+        };
+        let stream = self.topics[index].writing.stream;
+        let work = move || codec::decode(stream, &records).map(|decoded| (records, decoded));
+        self.pending.push_back((index, self.pool.submit(work)));
+        Ok(())
+    }
+
+    fn append_next(&mut self) -> Result<()> {
+        let Some((index, pending)) = self.pending.pop_front() else { return Ok(()) };
+        let (records, decoded) = pending.wait()??;
+        self.topics[index].writing.writer.append(&records, &decoded)
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        while !self.pending.is_empty() {
+            self.append_next()?;
+        }
+        Ok(())
+    }
+
+    fn commit_due(&mut self) -> Result<()> {
+        for index in 0..self.topics.len() {
+            if self.topics[index].writing.writer.due() {
+                self.commit(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits every table; whether another writer won one of them.
+    fn commit_all(&mut self) -> Result<bool> {
+        let before = self.ingested.conflicts;
+        // Offsets behind the last record that hold none are read, too.
+        for position in self.consumer.positions() {
+            if let Some(topic) = self.topics.iter_mut().find(|t| *t.name == *position.topic) {
+                topic.writing.writer.advance(position.partition, position.next);
+            }
+        }
+        (0..self.topics.len()).try_for_each(|index| self.commit(index))?;
+        Ok(self.ingested.conflicts > before)
+    }
+
+    /// Commits one table. Where another writer won, what was read of its topic is dropped and read again from there.
+    fn commit(&mut self, index: usize) -> Result<()> {
+        match self.topics[index].writing.writer.commit() {
+            Ok(committed) => {
+                let stream = self.topics[index].writing.stream;
+                self.ingested.count(stream, &committed);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.ingested.conflicts += 1;
+                self.pending.retain(|(topic, _)| *topic != index);
+                let topic = &self.topics[index];
+                for (partition, (from, _)) in &topic.partitions {
+                    let next = topic.writing.writer.next_offset(*partition)?.unwrap_or(*from);
+                    self.consumer.seek(&topic.name, *partition, next)?;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn report(self) -> Ingested {
+        let mut ingested = self.ingested;
+        let positions = self.consumer.positions();
+        for topic in &self.topics {
+            ingested.skipped += topic.writing.writer.skipped();
+            for (partition, (from, end)) in &topic.partitions {
+                let place = positions.iter().find(|p| *p.topic == *topic.name && p.partition == *partition);
+                let to = place.map_or(*from, |p| p.next);
+                let end = place.and_then(|p| p.end).unwrap_or(*end).max(*end);
+                let progress = PartitionProgress {
+                    topic: topic.name.clone(),
+                    partition: *partition,
+                    from: *from,
+                    to,
+                    lag: (end - to).max(0),
+                };
+                ingested.partitions.push(progress);
+            }
+        }
+        ingested
+    }
+}

@@ -1,0 +1,62 @@
+//! Into bronze: Kafka → codec → bronze, and the embedded road city → codec → bronze, which has no broker in between.
+
+mod embedded;
+mod kafka;
+
+pub use embedded::ingest_city;
+pub use kafka::{KafkaIngest, OnGap, ingest_kafka};
+
+use std::collections::BTreeMap;
+
+use crate::lake::{BronzeWriter, Committed};
+use crate::schema::Stream;
+
+/// What was ingested.
+#[derive(Debug, Clone, Default)]
+pub struct Ingested {
+    /// Rows committed, by stream, undecodable ones included.
+    pub records: BTreeMap<Stream, u64>,
+    /// Rows committed that could not be decoded, by stream.
+    pub undecodable: BTreeMap<Stream, u64>,
+    /// Records that the tables had already.
+    pub skipped: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Commits that another writer won; their records were read again.
+    pub conflicts: u64,
+    /// Each topic partition that was read.
+    pub partitions: Vec<PartitionProgress>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// How far a topic partition was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset read.
+    pub from: i64,
+    /// The offset at which the next run begins.
+    pub to: i64,
+    /// Offsets left when the run ended.
+    pub lag: i64,
+}
+
+impl Ingested {
+    fn count(&mut self, stream: Stream, committed: &Committed) {
+        *self.records.entry(stream).or_default() += committed.rows;
+        if committed.undecodable > 0 {
+            *self.undecodable.entry(stream).or_default() += committed.undecodable;
+        }
+        self.commits += u64::from(committed.files > 0);
+    }
+}
+
+/// One bronze table being filled.
+struct Writing {
+    stream: Stream,
+    writer: BronzeWriter,
+}

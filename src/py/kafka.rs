@@ -1,0 +1,250 @@
+//! `Producer`, and questions about topics.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
+
+use super::arrow::reader;
+use super::blocking;
+use super::city::{City, by_stream, topic_names};
+use super::error::to_py;
+use crate::codec::json as codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
+use crate::pipeline::{Pace, Published, Topics, account, publish, publish_arrow};
+use crate::schema::{Events, Stream};
+
+/// A Kafka producer. `close` must be called: dropping it discards what it still holds.
+#[pyclass(module = "citystream", frozen)]
+pub struct Producer {
+    publisher: Mutex<Option<Publisher>>,
+    topics: Topics,
+}
+
+/// What is queued at `close` gets this long; librdkafka gives a message up before.
+const CLOSE: Duration = Duration::from_secs(150);
+
+#[pymethods]
+impl Producer {
+    #[new]
+    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
+    fn new(
+        py: Python<'_>,
+        servers: String,
+        compression: &str,
+        security: Option<BTreeMap<String, String>>,
+        transactional_id: Option<String>,
+        topics: BTreeMap<String, String>,
+        create_topics: Option<i32>,
+        timeout_ms: u64,
+    ) -> PyResult<Self> {
+        let prepared = || -> Result<_> {
+            let security = security_of(security)?;
+            let timeout = Duration::from_millis(timeout_ms);
+            let compression = Compression::parse(compression)?;
+            let options =
+                PublishOptions { security, compression, timeout, transactional_id, ..PublishOptions::new(servers) };
+            Ok((options, topic_names(Some(topics))?))
+        };
+        let (options, topics) = prepared().map_err(|e| to_py(py, &e))?;
+        let publisher = blocking::run(py, None, |run| {
+            let cancel = run.cancel.flag();
+            if let Some(partitions) = create_topics {
+                let admin = kafka::Topics::connect(&options.servers, &options.security, options.timeout, cancel)?;
+                admin.create(&new_topics(&topics, partitions), cancel)?;
+            }
+            Publisher::open(options, cancel)
+        })?;
+        Ok(Self { publisher: Mutex::new(Some(publisher)), topics })
+    }
+
+    #[pyo3(signature = (city, *, speed, rate, progress))]
+    fn publish_city<'py>(
+        &self,
+        py: Python<'py>,
+        city: PyRef<'py, City>,
+        speed: Option<f64>,
+        rate: Option<f64>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let began = Instant::now();
+        let pace = Pace::new(speed, rate).map_err(|e| to_py(py, &e))?;
+        let source = city.source.clone();
+        drop(city);
+        let done = blocking::run(py, progress, |run| {
+            self.with(|publisher| publish(publisher, &source, &self.topics, pace, run))
+        })?;
+        report(py, &done, began)
+    }
+
+    #[pyo3(signature = (stream, data, *, progress))]
+    fn publish_arrow<'py>(
+        &self,
+        py: Python<'py>,
+        stream: &str,
+        data: &Bound<'py, PyAny>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let began = Instant::now();
+        let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
+        let batches = reader(data)?;
+        let done = blocking::run(py, progress, |run| {
+            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, batches, run))
+        })?;
+        report(py, &done, began)
+    }
+
+    fn send(&self, py: Python<'_>, stream: &str, row: &Bound<'_, PyDict>) -> PyResult<()> {
+        let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
+        let text = dump(py, row)?;
+        let send = || {
+            let batch = codec::row_from_json(stream, text.as_bytes())?;
+            let messages = codec::encode(&Events { stream, batch, harm: Vec::new() })?;
+            let never = std::sync::atomic::AtomicBool::new(false);
+            self.with(|publisher| publisher.send(self.topics.of(stream), &messages, &never))
+        };
+        py.detach(send).map_err(|e| to_py(py, &e))
+    }
+
+    fn flush(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<()> {
+        let timeout = Duration::from_millis(timeout_ms);
+        blocking::run(py, None, |run| self.with(|publisher| publisher.commit(timeout, run.cancel.flag())))
+    }
+
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let began = Instant::now();
+        let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(publisher) = publisher else { return report(py, &Published::default(), began) };
+        let done = blocking::run(py, None, |run| publisher.close(CLOSE, run.cancel.flag()))?;
+        report(py, &account(&done, &kafka::Report::default(), &self.topics), began)
+    }
+}
+
+impl Producer {
+    fn with<T>(&self, work: impl FnOnce(&mut Publisher) -> Result<T>) -> Result<T> {
+        let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        match publisher.as_mut() {
+            Some(publisher) => work(publisher),
+            None => Err(Error::new(ErrorKind::Config, "the publisher is closed").help("Open a new one")),
+        }
+    }
+}
+
+fn new_topics(topics: &Topics, partitions: i32) -> Vec<NewTopic> {
+    let events = Stream::EVENTS.iter().map(|s| NewTopic::new(topics.of(*s), partitions));
+    events.chain([NewTopic::new(topics.of(Stream::Reference), partitions).compacted()]).collect()
+}
+
+fn report<'py>(py: Python<'py>, done: &Published, began: Instant) -> PyResult<Bound<'py, PyDict>> {
+    let report = PyDict::new(py);
+    report.set_item("delivered", by_stream(py, &done.delivered)?)?;
+    report.set_item("failed", by_stream(py, &done.failed)?)?;
+    report.set_item("reference", done.reference)?;
+    report.set_item("queued", done.queued)?;
+    report.set_item("bytes", done.bytes)?;
+    report.set_item("seconds", began.elapsed().as_secs_f64())?;
+    report.set_item("errors", done.errors.clone())?;
+    Ok(report)
+}
+
+/// A row as JSON text; whatever has an `isoformat` is a time.
+fn dump(py: Python<'_>, row: &Bound<'_, PyDict>) -> PyResult<String> {
+    let default =
+        PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            let text = args.get_item(0)?.call_method0("isoformat")?;
+            text.extract::<String>()
+        })?;
+    let options = PyDict::new(py);
+    options.set_item("default", default)?;
+    options.set_item("allow_nan", false)?;
+    match py.import("json")?.call_method("dumps", (row,), Some(&options)) {
+        Ok(text) => text.extract(),
+        Err(cause) => {
+            let error = Error::new(ErrorKind::Decode, "the row can't be written as JSON").because(cause.to_string());
+            Err(to_py(py, &error))
+        }
+    }
+}
+
+/// Login and encryption from a Python dict.
+pub fn security_of(pairs: Option<BTreeMap<String, String>>) -> Result<Security> {
+    Security::from_pairs(pairs.unwrap_or_default())
+}
+
+/// Topics with their partitions and offsets; `None` is every topic of the cluster.
+#[pyfunction]
+#[pyo3(signature = (servers, topics, security, timeout_ms))]
+pub fn describe_topics<'py>(
+    py: Python<'py>,
+    servers: &str,
+    topics: Option<Vec<String>>,
+    security: Option<BTreeMap<String, String>>,
+    timeout_ms: u64,
+) -> PyResult<Bound<'py, PyList>> {
+    let security = security_of(security).map_err(|e| to_py(py, &e))?;
+    let found = blocking::run(py, None, |run| {
+        let cancel = run.cancel.flag();
+        let admin = kafka::Topics::connect(servers, &security, Duration::from_millis(timeout_ms), cancel)?;
+        let names = topics.map_or_else(|| admin.names(), Ok)?;
+        admin.describe(&names.iter().map(String::as_str).collect::<Vec<_>>(), cancel)
+    })?;
+    let list = PyList::empty(py);
+    for topic in found {
+        let entry = PyDict::new(py);
+        entry.set_item("topic", topic.name)?;
+        entry.set_item("id", topic.id)?;
+        let partitions = PyList::empty(py);
+        for partition in topic.partitions {
+            let place = PyDict::new(py);
+            place.set_item("partition", partition.id)?;
+            place.set_item("low", partition.low)?;
+            place.set_item("high", partition.high)?;
+            partitions.append(place)?;
+        }
+        entry.set_item("partitions", partitions)?;
+        list.append(entry)?;
+    }
+    Ok(list)
+}
+
+/// Creates the topics that don't exist; those of `compacted` are kept by key.
+#[pyfunction]
+#[pyo3(signature = (servers, topics, partitions, replication, security, timeout_ms, compacted))]
+#[expect(clippy::too_many_arguments, reason = "arguments of the Python face")]
+pub fn create_topics<'py>(
+    py: Python<'py>,
+    servers: &str,
+    topics: Vec<String>,
+    partitions: i32,
+    replication: i32,
+    security: Option<BTreeMap<String, String>>,
+    timeout_ms: u64,
+    compacted: Vec<String>,
+) -> PyResult<Bound<'py, PyList>> {
+    let security = security_of(security).map_err(|e| to_py(py, &e))?;
+    let wanted: Vec<NewTopic> = topics
+        .iter()
+        .map(|name| {
+            let topic = NewTopic { replication, ..NewTopic::new(name, partitions) };
+            if compacted.contains(name) { topic.compacted() } else { topic }
+        })
+        .collect();
+    let made = blocking::run(py, None, |run| {
+        let cancel = run.cancel.flag();
+        let admin = kafka::Topics::connect(servers, &security, Duration::from_millis(timeout_ms), cancel)?;
+        admin.create(&wanted, cancel)
+    })?;
+    let list = PyList::empty(py);
+    for (name, creation) in topics.iter().zip(made) {
+        let entry = PyDict::new(py);
+        entry.set_item("topic", name)?;
+        entry.set_item("partitions", partitions)?;
+        entry.set_item("created", creation == Creation::Created)?;
+        list.append(entry)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,264 @@
+//! `Lake`: ingest, refine, and the tables.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::arrow::{ArrowSchema, ArrowStream, reader};
+use super::blocking;
+use super::city::{City, by_stream, topic_names};
+use super::error::to_py;
+use super::kafka::security_of;
+use crate::error::{Error, Result};
+use crate::lake::{self, BronzeOptions, DataFile, Replace};
+use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
+
+/// A folder of Delta tables.
+#[pyclass(module = "citystream", frozen)]
+#[derive(Debug)]
+pub struct Lake {
+    lake: lake::Lake,
+}
+
+#[pymethods]
+impl Lake {
+    #[new]
+    #[pyo3(signature = (path, *, storage_options = None, create = true))]
+    fn new(
+        py: Python<'_>,
+        path: &str,
+        storage_options: Option<BTreeMap<String, String>>,
+        create: bool,
+    ) -> PyResult<Self> {
+        let open = || {
+            if let Some(name) = storage_options.unwrap_or_default().into_keys().next() {
+                return Err(Error::config(format!("storage option {name:?} is given for a local folder"))
+                    .help("Leave storage_options out; they are for lakes on S3, which this version can't do yet"));
+            }
+            Ok(Self { lake: lake::Lake::open(path, create)? })
+        };
+        py.detach(open).map_err(|e| to_py(py, &e))
+    }
+
+    #[getter]
+    fn path(&self) -> String {
+        self.lake.path().display().to_string()
+    }
+
+    #[pyo3(signature = (city, *, progress))]
+    fn ingest_city<'py>(
+        &self,
+        py: Python<'py>,
+        city: PyRef<'py, City>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let began = Instant::now();
+        let source = city.source.clone();
+        drop(city);
+        let options = BronzeOptions::default();
+        let done = blocking::run(py, progress, |run| ingest_city(&self.lake, &source, &options, run))?;
+        report(py, &done, began)
+    }
+
+    #[pyo3(signature = (servers, *, topics, security, follow, on_gap, new_epoch, pipeline, options, timeout_ms, progress))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
+    fn ingest_kafka<'py>(
+        &self,
+        py: Python<'py>,
+        servers: String,
+        topics: BTreeMap<String, String>,
+        security: Option<BTreeMap<String, String>>,
+        follow: bool,
+        on_gap: &str,
+        new_epoch: bool,
+        pipeline: String,
+        options: BTreeMap<String, u64>,
+        timeout_ms: u64,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let began = Instant::now();
+        let prepare = || {
+            Ok(KafkaIngest {
+                servers,
+                security: security_of(security)?,
+                topics: topic_names(Some(topics))?,
+                follow,
+                on_gap: gap_rule(on_gap)?,
+                bronze: bronze_options(pipeline, new_epoch, &options)?,
+                timeout: Duration::from_millis(timeout_ms),
+            })
+        };
+        let options = prepare().map_err(|e: Error| to_py(py, &e))?;
+        let done = blocking::run(py, progress, |run| ingest_kafka(&self.lake, &options, 0, run))?;
+        report(py, &done, began)
+    }
+
+    #[pyo3(signature = (*, progress))]
+    fn refine_silver<'py>(
+        &self,
+        py: Python<'py>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.refine_silver(cancel.flag(), run.progress)
+        })?;
+        let report = PyDict::new(py);
+        report.set_item("silver", done.silver)?;
+        report.set_item("dead_letter", done.dead_letter)?;
+        report.set_item("quarantine", done.quarantine)?;
+        report.set_item("duplicate", done.duplicate)?;
+        report.set_item("seconds", done.seconds)?;
+        report.set_item("bronze_versions", done.bronze_versions)?;
+        Ok(report)
+    }
+
+    fn names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        py.detach(|| self.lake.names()).map_err(|e| to_py(py, &e))
+    }
+
+    fn snapshot<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyDict>> {
+        let found = py.detach(|| self.lake.snapshot(table)).map_err(|e| to_py(py, &e))?;
+        let snapshot = PyDict::new(py);
+        snapshot.set_item("version", found.version)?;
+        snapshot.set_item("path", found.path.display().to_string())?;
+        snapshot.set_item("files", files(py, &found.files)?)?;
+        snapshot.set_item("partition_columns", found.partition_columns)?;
+        snapshot.set_item("schema", Py::new(py, ArrowSchema(found.schema))?)?;
+        snapshot.set_item("txns", found.txns)?;
+        snapshot.set_item("last_commit_ms", found.last_commit_ms)?;
+        Ok(snapshot)
+    }
+
+    fn changes<'py>(&self, py: Python<'py>, table: &str, since_version: i64) -> PyResult<Bound<'py, PyList>> {
+        let found = py.detach(|| self.lake.changes(table, since_version)).map_err(|e| to_py(py, &e))?;
+        files(py, &found)
+    }
+
+    #[pyo3(signature = (table, *, columns = None))]
+    fn scan(&self, py: Python<'_>, table: &str, columns: Option<Vec<String>>) -> PyResult<ArrowStream> {
+        let begin = {
+            let (lake, table) = (self.lake.clone(), table.to_owned());
+            move || {
+                let names: Option<Vec<&str>> = columns.as_ref().map(|c| c.iter().map(String::as_str).collect());
+                lake.scan(&table, names.as_deref())
+            }
+        };
+        let schema = py.detach(|| begin().map(|scan| scan.schema())).map_err(|e| to_py(py, &e))?;
+        Ok(ArrowStream::new(table, schema, move || Ok(Box::new(begin()?))))
+    }
+
+    #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
+    fn replace<'py>(
+        &self,
+        py: Python<'py>,
+        table: &str,
+        data: &Bound<'py, PyAny>,
+        partition_columns: Vec<String>,
+        partitions: Option<Vec<BTreeMap<String, String>>>,
+        txns: BTreeMap<String, i64>,
+        comments: BTreeMap<String, String>,
+        description: String,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let mut batches = reader(data)?;
+        let replace = Replace { partition_columns, partitions, txns, comments, description, based_on: None };
+        let done = py.detach(|| self.lake.replace(table, &mut *batches, &replace)).map_err(|e| to_py(py, &e))?;
+        let report = PyDict::new(py);
+        report.set_item("version", done.version)?;
+        report.set_item("rows", done.rows)?;
+        report.set_item("files", done.files)?;
+        Ok(report)
+    }
+
+    fn tables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let found = py.detach(|| self.lake.tables()).map_err(|e| to_py(py, &e))?;
+        let list = PyList::empty(py);
+        for table in found {
+            let entry = PyDict::new(py);
+            entry.set_item("name", table.name)?;
+            entry.set_item("rows", table.rows)?;
+            entry.set_item("files", table.files)?;
+            entry.set_item("bytes", table.bytes)?;
+            entry.set_item("version", table.version)?;
+            entry.set_item("last_commit_ms", table.last_commit_ms)?;
+            list.append(entry)?;
+        }
+        Ok(list)
+    }
+
+    #[pyo3(signature = (*, progress))]
+    fn check(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+        blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.check(cancel.flag(), run.progress)
+        })
+    }
+}
+
+fn gap_rule(name: &str) -> Result<OnGap> {
+    match name {
+        "error" => Ok(OnGap::Error),
+        other => Err(Error::config(format!("on_gap is {other:?}")).help("The one rule so far is \"error\"")),
+    }
+}
+
+fn bronze_options(pipeline: String, new_epoch: bool, options: &BTreeMap<String, u64>) -> Result<BronzeOptions> {
+    let mut bronze = BronzeOptions { pipeline, new_epoch, ..BronzeOptions::default() };
+    for (name, value) in options {
+        match name.as_str() {
+            "file_bytes" => bronze.file_bytes = *value as usize,
+            "file_rows" => bronze.file_rows = *value,
+            "max_age_ms" => bronze.max_age = Duration::from_millis(*value),
+            "memory_bytes" => bronze.memory_bytes = *value as usize,
+            other => {
+                return Err(Error::config(format!("unknown ingest option {other:?}"))
+                    .help("Choose from file_bytes, file_rows, max_age_ms, memory_bytes"));
+            }
+        }
+    }
+    Ok(bronze)
+}
+
+fn report<'py>(py: Python<'py>, done: &Ingested, began: Instant) -> PyResult<Bound<'py, PyDict>> {
+    let report = PyDict::new(py);
+    report.set_item("records", by_stream(py, &done.records)?)?;
+    report.set_item("undecodable", by_stream(py, &done.undecodable)?)?;
+    report.set_item("skipped", done.skipped)?;
+    report.set_item("commits", done.commits)?;
+    report.set_item("conflicts", done.conflicts)?;
+    report.set_item("seconds", began.elapsed().as_secs_f64())?;
+    let partitions = PyList::empty(py);
+    for partition in &done.partitions {
+        let entry = PyDict::new(py);
+        entry.set_item("topic", &partition.topic)?;
+        entry.set_item("partition", partition.partition)?;
+        entry.set_item("from", partition.from)?;
+        entry.set_item("to", partition.to)?;
+        entry.set_item("lag", partition.lag)?;
+        partitions.append(entry)?;
+    }
+    report.set_item("partitions", partitions)?;
+    report.set_item("warnings", done.warnings.clone())?;
+    Ok(report)
+}
+
+fn files<'py>(py: Python<'py>, files: &[DataFile]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for file in files {
+        let entry = PyDict::new(py);
+        entry.set_item("path", file.path.display().to_string())?;
+        entry.set_item("rows", file.rows)?;
+        entry.set_item("bytes", file.bytes)?;
+        let partition = PyDict::new(py);
+        for (column, value) in &file.partition {
+            partition.set_item(column, value)?;
+        }
+        entry.set_item("partition", partition)?;
+        entry.set_item("stats", file.stats.as_ref().map(ToString::to_string))?;
+        list.append(entry)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,149 @@
+//! What devices have in common: names, clocks, rhythms, compass.
+
+use crate::city::clock::{DAY, SECOND};
+use crate::city::rng::{Purpose, Rng, to_normal, to_unit};
+use crate::city::trace::CAMERA_INTERVAL;
+use crate::city::weather::STEP;
+use crate::schema::Stream;
+
+/// Share of devices whose clock is disciplined by satellites or the network `[assumed]`; the rest are cheap.
+const GOOD_CLOCKS: f64 = 0.9;
+/// Standard deviation of a good clock's error, in milliseconds (city.md).
+const GOOD_SD: f64 = 50.0;
+/// Standard deviation of a cheap clock's error when it was last set, in milliseconds (city.md).
+const CHEAP_SD: f64 = 2_000.0;
+/// Least and greatest rate at which a cheap clock runs off, in parts per million. Tuning-fork crystals: ±20 ppm at 25 °C,
+/// and −0.034 ppm/°C² away from it, so −42 ppm at −10 °C (makers' data sheets); NTP allows for 15 ppm (RFC 5905, PHI).
+const DRIFT_PPM: (f64, f64) = (10.0, 50.0);
+/// A cheap clock is set once a day `[assumed]`, so that its drift stays below 4.4 s.
+const SET_EACH: i64 = DAY;
+
+fn has_good_clock(rng: Rng, device: u64) -> bool {
+    to_unit(rng.bits(Purpose::Device, device, 0)) < GOOD_CLOCKS
+}
+
+/// How far a device's clock is off when it has just been set, in milliseconds; see [`clock_drift`] for the rest.
+pub fn clock_offset(rng: Rng, device: u64) -> i64 {
+    let sd = if has_good_clock(rng, device) { GOOD_SD } else { CHEAP_SD };
+    (sd * to_normal(rng.bits(Purpose::Device, device, 1))).round() as i64
+}
+
+/// How far a cheap device's clock has run off by `time` since it was last set, in milliseconds; 0 for good clocks.
+/// [`Readings::push`](super::sample::Readings::push) adds it to the time stamp.
+pub fn clock_drift(rng: Rng, device: u64, time: i64) -> i64 {
+    if has_good_clock(rng, device) {
+        return 0;
+    }
+    let rate = to_unit(rng.bits(Purpose::Device, device, 4)) * 2.0 - 1.0;
+    let ppm = (DRIFT_PPM.0 + (DRIFT_PPM.1 - DRIFT_PPM.0) * rate.abs()).copysign(rate);
+    let set = rng.below(Purpose::Device, device, 5, SET_EACH as u64) as i64;
+    (ppm * 1e-6 * (time - set).rem_euclid(SET_EACH) as f64).round() as i64
+}
+
+/// The number by which the clock of a stream's entity is drawn; none for a dispatch desk, whose clock is right.
+pub fn clock_of(stream: Stream, entity: u32) -> Option<u64> {
+    match stream {
+        Stream::Vehicle | Stream::Gps => Some(u64::from(entity)),
+        Stream::Traffic => Some(u64::from(entity) << 8 | 0xff),
+        Stream::Weather => Some(u64::from(entity) << 8 | 0xfe),
+        _ => None,
+    }
+}
+
+/// Time to the next report of a stream's entity by its rhythm, and how much that one's counter is ahead; none for a report
+/// out of the rhythm. Whether the next one is made is another question: the vehicle may park before.
+pub fn next_report(rng: Rng, stream: Stream, entity: u32, counter: u64) -> Option<(i64, u64)> {
+    match stream {
+        Stream::Vehicle => counter.is_multiple_of(4).then_some((10 * SECOND, 4)),
+        Stream::Gps => Some((gps_period(rng, entity), 1)),
+        Stream::Traffic => Some((CAMERA_INTERVAL, 1)),
+        Stream::Weather => Some((STEP, 1)),
+        _ => None,
+    }
+}
+
+/// Sampling period of a receiver in milliseconds: 20 % of devices 1 s, 30 % 5 s, 30 % 30 s, 20 % 60 s `[assumed]`.
+pub fn gps_period(rng: Rng, vehicle: u32) -> i64 {
+    match to_unit(rng.bits(Purpose::Device, u64::from(vehicle), 3)) {
+        u if u < 0.2 => SECOND,
+        u if u < 0.5 => 5 * SECOND,
+        u if u < 0.8 => 30 * SECOND,
+        _ => 60 * SECOND,
+    }
+}
+
+/// Where in its period a device's rhythm begins, in milliseconds.
+pub fn phase(rng: Rng, device: u64, period: i64) -> i64 {
+    rng.below(Purpose::Device, device, 2, period as u64) as i64
+}
+
+/// First multiple of `period`, shifted by `phase`, that is not before `from`, with its number.
+pub fn first_tick(from: i64, start: i64, period: i64, phase: i64) -> (i64, i64) {
+    let since = from - start - phase;
+    let number = since.div_euclid(period) + i64::from(since.rem_euclid(period) > 0);
+    (start + phase + number * period, number)
+}
+
+const COMPASS: [&str; 8] = ["North", "North-East", "East", "South-East", "South", "South-West", "West", "North-West"];
+
+/// The compass name of a heading in degrees.
+pub fn compass(heading: f64) -> &'static str {
+    COMPASS[((heading / 45.0).round() as usize) % 8]
+}
+
+/// A vehicle that moves slower has no heading (1.5 m/s), in km/h.
+pub const HEADING_FROM_KMH: f64 = 5.4;
+
+/// Prefix and digits of each kind of name.
+pub const VEHICLE: (&str, usize) = ("vehicle-", 7);
+/// See [`VEHICLE`].
+pub const CAMERA: (&str, usize) = ("camera-", 4);
+/// See [`VEHICLE`].
+pub const STATION: (&str, usize) = ("station-", 3);
+/// See [`VEHICLE`].
+pub const DESK: (&str, usize) = ("dispatch-", 1);
+/// See [`VEHICLE`].
+pub const ROAD: (&str, usize) = ("road-", 5);
+/// See [`VEHICLE`].
+pub const INCIDENT: (&str, usize) = ("incident-", 6);
+
+/// Rounds to one in `per_unit`.
+pub fn round(value: f64, per_unit: f64) -> f64 {
+    (value * per_unit).round() / per_unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compass_and_ticks() {
+        assert_eq!([0.0, 44.9, 180.0, 350.0].map(compass), ["North", "North-East", "South", "North"]);
+        assert_eq!(first_tick(1_000, 0, 300, 50), (1_250, 4));
+        assert_eq!(first_tick(1_250, 0, 300, 50), (1_250, 4));
+        assert_eq!(first_tick(-100, 0, 300, 50), (50, 0));
+    }
+
+    #[test]
+    fn good_clocks_stay_and_cheap_ones_run_off_within_their_rates() {
+        let rng = Rng::new(3);
+        let noon = 1_780_272_000_000 + DAY / 2;
+        let (mut cheap, mut fast) = (0, 0);
+        for device in 0..4_000 {
+            let hour: Vec<i64> = (0..=24).map(|h| clock_drift(rng, device, noon + h * DAY / 24)).collect();
+            if hour.iter().all(|&d| d == 0) {
+                continue;
+            }
+            cheap += 1;
+            assert!(hour.iter().all(|d| d.abs() <= 4_320), "{hour:?}");
+            assert_eq!(hour[0], hour[24], "the clock is set each day at the same time");
+            // One of the steps is the setting; the others are 10 to 50 ppm of an hour: 36 to 180 ms.
+            let steps: Vec<i64> = hour.windows(2).map(|w| w[1] - w[0]).collect();
+            let steady = steps.iter().filter(|s| (35..=181).contains(&s.abs())).count();
+            assert!(steady >= 23, "{steps:?}");
+            fast += i32::from(steps.iter().filter(|s| **s > 0).count() >= 23);
+        }
+        assert!((340..460).contains(&cheap), "{cheap} of 4000 cheap");
+        assert!((cheap * 4 / 10..cheap * 6 / 10).contains(&fast), "{fast} of {cheap} fast");
+    }
+}

@@ -1,0 +1,188 @@
+//! `traffic`: what each camera counts in an interval of one minute: the vehicles that really pass it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
+
+use super::columns::{Text, lists, points, times};
+use super::device::{self, round};
+use super::sample::{Reading, Sample};
+use super::{Observer, Samples};
+use crate::city::City;
+use crate::city::fleet::VehicleType;
+use crate::city::motion::Pass;
+use crate::city::network::Camera;
+use crate::city::trace::{CAMERA_INTERVAL, Window};
+use crate::error::Result;
+use crate::schema::Stream;
+
+/// Bins of the speed histogram, 5 km/h each; the last is open.
+pub const BINS: usize = 32;
+/// Below this a vehicle stands in a queue, in km/h.
+const QUEUE_KMH: f64 = 10.0;
+/// Room of a queued vehicle in metres (city.md: κ = 1/7.5 m per lane).
+const QUEUE_ROOM: f64 = 7.5;
+
+/// Counts of one interval.
+#[derive(Debug, Clone, Copy)]
+pub struct TrafficReading {
+    /// Cars, vans, goods vehicles, emergency vehicles.
+    classes: [u32; 4],
+    speeds: [u16; BINS],
+    mean: f64,
+    p85: f64,
+    occupancy: f64,
+    headway: f64,
+    queue: f64,
+}
+
+impl TrafficReading {
+    fn count(&self) -> u32 {
+        self.classes.iter().sum()
+    }
+}
+
+struct Passage {
+    time: i64,
+    speed: f64,
+    kind: VehicleType,
+}
+
+/// Intervals that end in the window: after its start, up to and with its end.
+pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
+    let city = &observer.city;
+    let start = city.options.start;
+    let (mut end, mut number) = device::first_tick(window.from + 1, start, CAMERA_INTERVAL, 0);
+    if end > window.to {
+        return;
+    }
+    // A camera's road is a stretch of the window's crossings, which are by road.
+    let on = |road: u32| {
+        let from = window.crossings.partition_point(|c| c.road < road);
+        from..from + window.crossings[from..].partition_point(|c| c.road == road)
+    };
+    while end <= window.to {
+        for (c, camera) in city.network.cameras.iter().enumerate() {
+            let entity = c as u32;
+            if !observer.sees(entity) {
+                continue;
+            }
+            let reading = read(city, window, camera, on(camera.road), end);
+            let key = u64::from(entity) << 8 | 0xff;
+            let stamp = end + device::clock_offset(city.rng, key);
+            samples.traffic.push(city.rng, &observer.options.faults, (entity, number as u64), (end, stamp), reading);
+        }
+        end += CAMERA_INTERVAL;
+        number += 1;
+    }
+}
+
+fn read(city: &City, window: &Window, camera: &Camera, crossings: Range<usize>, end: i64) -> TrafficReading {
+    let road = &city.network.roads[camera.road as usize];
+    let from = end - CAMERA_INTERVAL;
+    let mut passages = Vec::new();
+    let mut queued = 0u32;
+    for i in crossings {
+        let crossing = &window.crossings[i];
+        let motion = window.motion(i, &city.network.specs[camera.road as usize]);
+        if let Some(Pass { time, speed }) = motion.passes(camera.offset).filter(|p| (from..end).contains(&p.time)) {
+            passages.push(Passage { time, speed, kind: city.fleet.vehicles[crossing.vehicle as usize].kind });
+        }
+        let there = crossing.t_in < end && crossing.t_out > end;
+        queued += u32::from(there && motion.at(end).speed < QUEUE_KMH);
+    }
+    passages.sort_unstable_by_key(|p| p.time);
+    let mut reading = TrafficReading {
+        classes: [0; 4],
+        speeds: [0; BINS],
+        mean: 0.0,
+        p85: 0.0,
+        occupancy: 0.0,
+        headway: 0.0,
+        queue: round((f64::from(queued) * QUEUE_ROOM / f64::from(road.lanes)).min(road.length), 10.0),
+    };
+    let mut covered = 0.0;
+    for passage in &passages {
+        let (class, length) = match passage.kind {
+            VehicleType::Car => (0, 4.4),
+            VehicleType::Van => (1, 5.5),
+            VehicleType::Goods => (2, 9.0),
+            _ => (3, 6.0),
+        };
+        reading.classes[class] += 1;
+        reading.speeds[((passage.speed / 5.0) as usize).min(BINS - 1)] += 1;
+        covered += length / (passage.speed / 3.6);
+    }
+    let interval = CAMERA_INTERVAL as f64 / 1_000.0;
+    reading.occupancy = round((covered / interval / f64::from(road.lanes)).min(1.0), 10_000.0);
+    if let (Some(first), Some(last)) = (passages.first(), passages.last()) {
+        let n = passages.len();
+        reading.mean = round(passages.iter().map(|p| p.speed).sum::<f64>() / n as f64, 10.0);
+        let mut speeds: Vec<f64> = passages.iter().map(|p| p.speed).collect();
+        speeds.sort_unstable_by(f64::total_cmp);
+        // Nearest rank.
+        reading.p85 = round(speeds[(n * 85).div_ceil(100) - 1], 10.0);
+        if n > 1 {
+            reading.headway = round((last.time - first.time) as f64 / 1_000.0 / (n - 1) as f64, 100.0);
+        }
+    }
+    reading
+}
+
+impl Reading for TrafficReading {
+    const STREAM: Stream = Stream::Traffic;
+
+    fn build(city: &City, samples: &[Sample<Self>]) -> Result<RecordBatch> {
+        let n = samples.len();
+        let (mut id, mut device_id) = (Text::with_capacity(n, 36), Text::with_capacity(n, 11));
+        let (mut camera_id, mut road_id) = (Text::with_capacity(n, 11), Text::with_capacity(n, 10));
+        let (mut snapshot, mut sha) = (Text::with_capacity(n, 0), Text::with_capacity(n, 0));
+        for sample in samples {
+            id.push_id(sample.id(city));
+            device_id.push_numbered(device::CAMERA.0, sample.head.entity, device::CAMERA.1);
+            camera_id.push_numbered(device::CAMERA.0, sample.head.entity, device::CAMERA.1);
+            let road = city.network.cameras[sample.head.entity as usize].road;
+            road_id.push_numbered(device::ROAD.0, road, device::ROAD.1);
+            snapshot.push_null();
+            sha.push_null();
+        }
+        let int = |value: &dyn Fn(&TrafficReading) -> u32| {
+            Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| value(&s.reading) as i32))) as ArrayRef
+        };
+        let from_count = |least: u32, value: fn(&TrafficReading) -> f64| {
+            let present = samples.iter().map(|s| (s.reading.count() >= least).then(|| value(&s.reading)));
+            Arc::new(present.collect::<Float64Array>()) as ArrayRef
+        };
+        let bins = samples.iter().flat_map(|s| s.reading.speeds.map(i32::from));
+        let columns = vec![
+            id.finish()?,
+            device_id.finish()?,
+            camera_id.finish()?,
+            points(samples.iter().map(|s| s.reading.place(city, s.head.entity)))?,
+            times(samples.iter().map(|s| s.head.stamp)),
+            snapshot.finish()?,
+            times(samples.iter().map(|s| s.head.sent)),
+            road_id.finish()?,
+            int(&|_| (CAMERA_INTERVAL / 1_000) as u32),
+            int(&TrafficReading::count),
+            int(&|r| r.classes[0]),
+            int(&|r| r.classes[1]),
+            int(&|r| r.classes[2]),
+            int(&|r| r.classes[3]),
+            from_count(1, |r| r.mean),
+            from_count(1, |r| r.p85),
+            lists(Arc::new(Int32Array::from_iter_values(bins)), std::iter::repeat_n(BINS, n))?,
+            from_count(0, |r| r.occupancy),
+            from_count(2, |r| r.headway),
+            from_count(0, |r| r.queue),
+            sha.finish()?,
+        ];
+        Ok(RecordBatch::try_new(Self::STREAM.wire_schema(), columns)?)
+    }
+
+    fn place(&self, city: &City, entity: u32) -> (f64, f64) {
+        let camera = &city.network.cameras[entity as usize];
+        city.network.degrees(city.network.place_on(camera.road, camera.offset))
+    }
+}

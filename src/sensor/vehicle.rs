@@ -1,0 +1,139 @@
+//! `vehicle`: each 10 s under way, at ignition on and off, hourly while parked. Places and speeds are the true ones.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
+
+use super::columns::{Text, points, times};
+use super::device::{self, HEADING_FROM_KMH, round};
+use super::sample::{Reading, Sample};
+use super::{Observer, Samples};
+use crate::city::City;
+use crate::city::fleet::FUELS;
+use crate::city::motion::State;
+use crate::city::trace::Window;
+use crate::error::Result;
+use crate::schema::Stream;
+
+/// Time between two reports under way, in milliseconds `[assumed]`.
+const PERIOD: i64 = 10_000;
+
+/// What a report says beside the vehicle's fixed attributes.
+#[derive(Debug, Clone, Copy)]
+pub struct VehicleReading {
+    road: u32,
+    offset: f64,
+    speed: f64,
+    odometer_km: f64,
+}
+
+/// Why a report is made; the kind is the last two bits of its counter, so that no two reports share one.
+#[derive(Debug, Clone, Copy)]
+enum Cause {
+    Period = 0,
+    IgnitionOn = 1,
+    IgnitionOff = 2,
+    Heartbeat = 3,
+}
+
+/// Reports made in the window.
+pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
+    let city = &observer.city;
+    let (start, rng) = (city.options.start, city.rng);
+    let mut push = |vehicle: u32, time: i64, number: i64, cause: Cause, reading: VehicleReading| {
+        let stamp = time + device::clock_offset(rng, u64::from(vehicle));
+        let counter = (number as u64) << 2 | cause as u64;
+        samples.vehicle.push(rng, &observer.options.faults, (vehicle, counter), (time, stamp), reading);
+    };
+    for (i, crossing) in window.crossings.iter().enumerate() {
+        let vehicle = crossing.vehicle;
+        if !observer.sees(vehicle) || crossing.t_out <= window.from {
+            continue;
+        }
+        let reading = |state: State| VehicleReading {
+            road: crossing.road,
+            offset: state.offset,
+            speed: round(state.speed, 10.0),
+            odometer_km: round((crossing.odometer + state.offset) / 1_000.0, 1_000.0),
+        };
+        if crossing.first && crossing.t_in >= window.from {
+            let still = State { offset: 0.0, speed: 0.0 };
+            push(vehicle, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading(still));
+        }
+        let phase = device::phase(rng, u64::from(vehicle), PERIOD);
+        let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, PERIOD, phase);
+        let motion = window.motion(i, &city.network.specs[crossing.road as usize]);
+        while time < crossing.t_out.min(window.to) {
+            push(vehicle, time, number, Cause::Period, reading(motion.at(time)));
+            time += PERIOD;
+            number += 1;
+        }
+    }
+    let standing = |road: u32, odometer: f64| VehicleReading {
+        road,
+        offset: city.network.roads[road as usize].length,
+        speed: 0.0,
+        odometer_km: round(odometer / 1_000.0, 1_000.0),
+    };
+    for stay in window.parked.iter().filter(|s| observer.sees(s.vehicle)) {
+        let number = i64::from(stay.trip);
+        push(stay.vehicle, stay.since, number, Cause::IgnitionOff, standing(stay.road, stay.odometer));
+    }
+    for (time, stay) in window.heartbeats.iter().filter(|(_, s)| observer.sees(s.vehicle)) {
+        let number = (time - start).div_euclid(1_000);
+        push(stay.vehicle, *time, number, Cause::Heartbeat, standing(stay.road, stay.odometer));
+    }
+}
+
+impl Reading for VehicleReading {
+    const STREAM: Stream = Stream::Vehicle;
+
+    fn build(city: &City, samples: &[Sample<Self>]) -> Result<RecordBatch> {
+        let n = samples.len();
+        let (mut id, mut device_id) = (Text::with_capacity(n, 36), Text::with_capacity(n, 15));
+        let (mut direction, mut make, mut model) =
+            (Text::with_capacity(n, 8), Text::with_capacity(n, 8), Text::with_capacity(n, 8));
+        let (mut fuel, mut road_id, mut kind) =
+            (Text::with_capacity(n, 8), Text::with_capacity(n, 10), Text::with_capacity(n, 8));
+        for sample in samples {
+            let vehicle = &city.fleet.vehicles[sample.head.entity as usize];
+            id.push_id(sample.id(city));
+            device_id.push_numbered(device::VEHICLE.0, sample.head.entity, device::VEHICLE.1);
+            direction.push(device::compass(city.network.roads[sample.reading.road as usize].heading));
+            make.push(vehicle.model.make);
+            model.push(vehicle.model.model);
+            fuel.push(FUELS[usize::from(vehicle.fuel)]);
+            road_id.push_numbered(device::ROAD.0, sample.reading.road, device::ROAD.1);
+            kind.push(vehicle.kind.name());
+        }
+        let vehicle = |s: &Sample<Self>| &city.fleet.vehicles[s.head.entity as usize];
+        let double = |values: Float64Array| Arc::new(values) as ArrayRef;
+        let columns = vec![
+            id.finish()?,
+            device_id.finish()?,
+            times(samples.iter().map(|s| s.head.stamp)),
+            points(samples.iter().map(|s| s.reading.place(city, s.head.entity)))?,
+            double(Float64Array::from_iter_values(samples.iter().map(|s| s.reading.speed))),
+            direction.finish()?,
+            make.finish()?,
+            model.finish()?,
+            Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| i32::from(vehicle(s).year)))),
+            fuel.finish()?,
+            times(samples.iter().map(|s| s.head.sent)),
+            double(samples.iter().map(|s| heading(city, s.reading.road, s.reading.speed)).collect()),
+            double(Float64Array::from_iter_values(samples.iter().map(|s| s.reading.odometer_km))),
+            road_id.finish()?,
+            kind.finish()?,
+        ];
+        Ok(RecordBatch::try_new(Self::STREAM.wire_schema(), columns)?)
+    }
+
+    fn place(&self, city: &City, _entity: u32) -> (f64, f64) {
+        city.network.degrees(city.network.place_on(self.road, self.offset))
+    }
+}
+
+/// Heading of a vehicle on a road; none when it hardly moves.
+pub(super) fn heading(city: &City, road: u32, speed: f64) -> Option<f64> {
+    (speed >= HEADING_FROM_KMH).then(|| city.network.roads[road as usize].heading)
+}
