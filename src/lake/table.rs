@@ -375,7 +375,7 @@ impl State {
         &self.delta
     }
 
-    /// When the version was committed [ms since the epoch].
+    /// When the version was committed, in ms since the epoch.
     pub(crate) fn committed_at(&self, table: &Table) -> Result<Option<i64>> {
         if let Some(at) = self.delta.version_timestamp(self.version as u64) {
             return Ok(Some(at));
