@@ -1,6 +1,6 @@
 //! What each harm does to the bytes of a message, and how a reader takes it.
 
-#![allow(clippy::expect_used, reason = "a helper of a test may fail it")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a helper of a test may fail it")]
 
 use _core::city::{CityOptions, clock};
 use _core::codec::corrupt::drift;
