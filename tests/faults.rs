@@ -11,7 +11,7 @@ use _core::city::{City, CityOptions, Simulation, clock};
 use _core::codec::json;
 use _core::pipeline::{Cancel, Run, Source, Target, Topics, write};
 use _core::schema::{Events, Harm, Stream};
-use _core::sensor::{DriftKind, Faults, Hold, Observer, RETRIES, SCENARIOS, SensorOptions};
+use _core::sensor::{DriftKind, Faults, Hold, Observer, RETRIES, SCENARIOS, Samples, SensorOptions};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use proptest::prelude::*;
@@ -397,7 +397,7 @@ fn what_is_held_is_bounded_by_the_longest_delay() {
     assert!(most > 50, "{most}");
     let all: usize = made.iter().map(|(_, n)| n).sum();
     assert!(most * 5 < all, "{most} held of {all}");
-    drop(hold.release(_core::sensor::Samples::default(), START + 2_400_000 + longest + 5_001));
+    drop(hold.release(Samples::default(), START + 2_400_000 + longest + 5_001));
     assert!(hold.is_empty(), "{} are later than the longest delay", hold.len());
 }
 

@@ -4,6 +4,7 @@
 //! and raise `city::MODEL_VERSION` then.
 
 #![allow(clippy::expect_used, reason = "a helper of a test may fail it")]
+#![allow(clippy::format_collect, reason = "a few short texts")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
