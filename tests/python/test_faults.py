@@ -20,7 +20,11 @@ EVENTS = ("vehicle", "gps", "traffic", "weather", "emergency")
 def rows_of(heading, columns):
     """The rows of the table under a heading of the page."""
     section = PAGE.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in section.splitlines()
+        if line.startswith("| ")
+    ]
     assert all(len(row) == columns for row in rows), rows
     return [row for row in rows[1:] if not set(row[0]) <= set("- ")]
 
@@ -68,7 +72,9 @@ def test_each_fault_ends_up_where_the_page_says(tmp_path, fault):
         "quarantine": harmed == found["quarantine"] and not harmed & silver and not dead,
         "duplicate": harmed <= silver and harmed == found["duplicate"],
         "missing": not harmed & (silver | found["quarantine"] | found["duplicate"]) and not dead,
-        "silver or quarantine": harmed <= silver | found["quarantine"] and harmed & silver and harmed & found["quarantine"],
+        "silver or quarantine": harmed <= silver | found["quarantine"]
+        and harmed & silver
+        and harmed & found["quarantine"],
     }
     assert tables[ends], {table: len(ids & harmed) for table, ids in found.items()}
     # Where no label stands, the event is in silver. What is delayed past the end isn't sent.
@@ -108,7 +114,9 @@ class TestOptions:
                 assert cs.Faults(**{name: default}).core()[name] == cs._core.fault_defaults()[name], name
 
     def test_a_city_knows_its_faults(self):
-        city = cs.City(vehicles=10, faults=cs.Faults(late=0.1, late_bound="10min", schema_drift_from="2026-06-01T08:00Z"))
+        city = cs.City(
+            vehicles=10, faults=cs.Faults(late=0.1, late_bound="10min", schema_drift_from="2026-06-01T08:00Z")
+        )
         assert city.faults == cs.Faults(late=0.1, schema_drift_from="2026-06-01T08:00:00Z")
         assert cs.City(vehicles=10).faults == cs.Faults()
 
@@ -177,7 +185,16 @@ class TestScenarios:
 
 class TestCommandLine:
     def run(self, citystream, *arguments):
-        small = ("--vehicles", "100", "--start", "2026-06-01T07:00Z", "--duration", "20min", "--streams", "vehicle,truth_fault")
+        small = (
+            "--vehicles",
+            "100",
+            "--start",
+            "2026-06-01T07:00Z",
+            "--duration",
+            "20min",
+            "--streams",
+            "vehicle,truth_fault",
+        )
         done = citystream("simulate", "--to", "ndjson", "--out", "out", "--json", *small, *arguments)
         assert done.status == 0, done.err
         return done.json["by_stream"]["truth_fault"]
