@@ -29,7 +29,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "calm", doc: "Nothing goes wrong", ..PLAIN },
     Scenario {
         name: "rush_hour",
-        doc: "The morning peak from 07:00 to 10:00, when a tenth of the day's trips begin in an hour; no fault",
+        doc: "The morning peak, 07:00 to 10:00, with the busiest hour of the day; no fault",
         starts_at: Some(7 * HOUR),
         duration: Some(3 * HOUR),
         ..PLAIN

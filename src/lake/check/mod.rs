@@ -12,7 +12,7 @@ use arrow::array::AsArray;
 
 use super::log::Entry;
 use super::partition::date_text;
-use super::silver::uuid;
+use super::silver::{UuidSet, uuid};
 use super::snapshot::{DataFile, Snapshot};
 use super::table::Table;
 use super::{Lake, Progress, go_on};
@@ -171,7 +171,7 @@ fn unique(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Resu
         let passes = files.iter().map(|f| f.rows).sum::<u64>().div_ceil(IDS).max(1);
         let (mut doubled, mut examples, mut strays) = (0_u64, Vec::new(), 0_u64);
         for pass in 0..passes {
-            let mut uuids: HashSet<u128> = HashSet::new();
+            let mut uuids = UuidSet::default();
             let mut others: HashSet<String> = HashSet::new();
             for file in &files {
                 for batch in ParquetFile::open(&file.path)?.batches(&["id", "event_time"], 65_536)? {

@@ -2,6 +2,8 @@
 //!
 //! For each stream at every finished refinement: silver + dead_letter + quarantine + duplicate = bronze, row for row.
 
+mod cell;
+mod hash;
 mod ids;
 mod rules;
 mod shape;
@@ -10,7 +12,8 @@ mod step;
 mod text;
 mod unique;
 
-pub(crate) use ids::uuid;
+pub use cell::CellFinder;
+pub(crate) use ids::{UuidSet, uuid};
 pub use rules::{AGE_US, AHEAD_US, ID_CONFLICT, Rule, Verdicts, apply_rules, rules};
 pub use shape::to_silver;
 pub(crate) use step::silver_app_id;
