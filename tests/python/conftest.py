@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cities import small
 
 import citystream as cs
-from cities import small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

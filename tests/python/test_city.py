@@ -9,9 +9,9 @@ from itertools import islice
 
 import pyarrow as pa
 import pytest
+from cities import small
 
 import citystream as cs
-from cities import small
 
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 

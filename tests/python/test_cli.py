@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cities import eventful_seed
 
 import citystream as cs
-from cities import eventful_seed
 
 SMALL = ("--vehicles", "60", "--start", "2026-06-01T07:00Z", "--duration", "1h")
 COMMANDS = (

@@ -10,11 +10,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from cities import small
 from confluent_kafka import Consumer, Producer, TopicPartition
 from deltalake import DeltaTable
 
 import citystream as cs
-from cities import small
 
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 POSITION = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"]

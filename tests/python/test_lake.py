@@ -9,8 +9,8 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 from cities import small
+from deltalake import DeltaTable
 from plain_lake import COLUMNS
 
 import citystream as cs
