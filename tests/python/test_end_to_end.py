@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from cities import small
 from confluent_kafka import Consumer, Producer, TopicPartition
 from deltalake import DeltaTable
 
@@ -47,7 +48,7 @@ def road(broker, tmp_path_factory):
     mark = uuid.uuid4().hex[:8]
     topics = {stream: f"{stream}_{mark}" for stream in (*STREAMS, "reference")}
     faults = cs.Faults(late=0.05, late_bound="10min", duplicate=0.02, drop=0.02, corrupt=0.02)
-    city = cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", faults=faults)
+    city = small(faults=faults)
     lake = cs.Lake(tmp_path_factory.mktemp("road") / "lake")
     rounds = []
     for _ in range(2):
