@@ -196,6 +196,11 @@ impl Flow {
         self.roads[road as usize].occupancy()
     }
 
+    /// Least time between two vehicles that leave `road`, now, in milliseconds.
+    pub fn headway(&self, road: u32) -> u32 {
+        self.roads[road as usize].headway
+    }
+
     /// The head of `road`, if any: its vehicle and when it could have left.
     pub fn head(&self, road: u32) -> Option<(u32, i64)> {
         let r = &self.roads[road as usize];
@@ -453,7 +458,7 @@ impl Flow {
         let number = self.roads[road as usize].entered;
         let course = drivers.enters(Entry { time, road, vehicle, number, first });
         let r = &mut self.roads[road as usize];
-        let arrive = (time + i64::from(course.free)).max(r.last_arrive + i64::from(r.entry_headway));
+        let arrive = (time + i64::from(course.free.max(1))).max(r.last_arrive + i64::from(r.entry_headway));
         self.slots[(r.first_slot + r.tail) as usize] = Slot { time, arrive, vehicle, next: course.next };
         r.tail = r.after(r.tail);
         r.entered = r.entered.wrapping_add(1);
