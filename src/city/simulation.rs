@@ -583,7 +583,7 @@ mod tests {
             let mut weather = Weather::new(super::super::rng::Rng::new(7), start);
             (0..12).any(|h| weather.row(start + h * HOUR, 0, 0.0).capacity_factor() < 1.0)
         };
-        let start = (20_605..).map(|day| day * DAY + 6 * HOUR).find(|start| wet(*start)).unwrap();
+        let start = (20_605..21_005).map(|day| day * DAY + 6 * HOUR).find(|start| wet(*start)).unwrap();
         let options = CityOptions { seed: 7, vehicles: 30_000, start, duration: DAY };
         let city = Arc::new(City::new(options).expect("valid options"));
         let mut simulation = Simulation::new(Arc::clone(&city));
