@@ -41,6 +41,7 @@ demo: $(VENV)/.wheel ## One city day through bronze, silver and gold, then its K
 
 test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and runs every test
 	cargo test $(CARGO_PROFILE)
+	PYTHONPATH=tests $(BIN)/python -m services kafka -- cargo test $(CARGO_PROFILE) --test kafka_broker -- --ignored
 	$(BIN)/python -m pytest
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
