@@ -294,9 +294,18 @@ fn after_a_file_that_cannot_be_written_nothing_of_it_is_committed() {
     assert_eq!(error.kind(), ErrorKind::Store);
     assert_eq!((writer.next_offset(0).unwrap(), writer.commit().unwrap().rows), (None, 0));
     std::fs::remove_file(&blocked).unwrap();
+    // A caller that goes on as if nothing had happened can't bring about a commit that leaves them out.
+    let (later, decoded_later) = self::records(GPS, 0, 4, &events(4, 2));
+    assert!(
+        writer.append(&later, &decoded_later).unwrap_err().to_string().contains("offset 4 of gps_data [0] came, but 0")
+    );
+    writer.advance(0, 6);
+    assert_eq!(writer.commit().unwrap().ranges, []);
     writer.append(&records, &decoded).unwrap();
     assert_eq!(writer.commit().unwrap().rows, 4);
-    assert_eq!(positions(&lake, "bronze.gps"), (0..4).map(|o| (0, o)).collect::<Vec<_>>());
+    writer.append(&later, &decoded_later).unwrap();
+    assert_eq!(writer.commit().unwrap().ranges, [(0, 4, 6)]);
+    assert_eq!(positions(&lake, "bronze.gps"), (0..6).map(|o| (0, o)).collect::<Vec<_>>());
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn gps(from: usize, duplicate_every: usize) -> (Records, Decoded) {
     let mut fields: Vec<_> = GPS.wire_schema().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("rescued", DataType::Utf8, true)));
     let schema = Arc::new(Schema::new(fields));
-    let directions = ["N", "NE", "E", "SE", "S", "SW", "W", "NW"];
+    let directions = ["North", "North-East", "East", "South-East", "South", "South-West", "West", "North-West"];
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(id))),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|n| format!("veh-{:06}", n % DEVICES)))),

@@ -40,10 +40,12 @@ pub fn event(stream: Stream, device: u32, counter: u64, ms: i64) -> Value {
         "timestamp": iso(START_MS + ms), "sentAt": iso(START_MS + ms + 250), "location": [51.5, -0.12],
     });
     let own = match stream {
-        Stream::Vehicle => json!({"speed": 42.5, "direction": "NE", "make": "Ford", "model": "Focus", "year": 2019,
-            "fuelType": "Petrol", "heading": 45.0, "odometerKm": 1.5, "roadId": "r1", "vehicleType": "Car"}),
+        Stream::Vehicle => {
+            json!({"speed": 42.5, "direction": "North-East", "make": "Ford", "model": "Focus", "year": 2019,
+            "fuelType": "Petrol", "heading": 45.0, "odometerKm": 1.5, "roadId": "r1", "vehicleType": "Car"})
+        }
         Stream::Gps => {
-            json!({"speed": 42.5, "direction": "NE", "vehicleType": "Car", "heading": 45.0, "accuracyM": 3.5,
+            json!({"speed": 42.5, "direction": "North-East", "vehicleType": "Car", "heading": 45.0, "accuracyM": 3.5,
             "fix": "3D"})
         }
         Stream::Traffic => json!({"cameraId": "c1", "roadId": "r1", "intervalS": 60, "count": 3, "countCar": 2,

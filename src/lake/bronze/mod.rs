@@ -72,12 +72,13 @@ pub struct Committed {
     pub ranges: Vec<(i32, i64, i64)>,
 }
 
-/// Offsets of one partition that are buffered: what the table said when we started, and `[from, to)`.
+/// Offsets of one partition that are buffered: what the table said when we started, `[from, to)`, and the first record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range {
     stored: Option<i64>,
     from: i64,
     to: i64,
+    first: i64,
 }
 
 /// Takes the records of one topic into one table.
@@ -91,6 +92,8 @@ pub struct BronzeWriter {
     stored: BTreeMap<i32, i64>,
     read_version: i64,
     ranges: BTreeMap<i32, Range>,
+    /// The first record of each partition's buffer that was dropped and has not come again.
+    dropped: BTreeMap<i32, i64>,
     files: FileSet,
     first_row: Option<Instant>,
     rows: u64,
@@ -129,6 +132,7 @@ impl Lake {
             stored: BTreeMap::new(),
             read_version: -1,
             ranges: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             files,
             first_row: None,
             rows: 0,
@@ -159,21 +163,33 @@ impl BronzeWriter {
     /// Buffers the records of one partition, in the order of their offsets, with what decoding made of them. Records
     /// before the next offset are in the table already: they are skipped and counted.
     ///
+    /// Offsets may have holes, so only the caller knows whether it has left something out. After an error, of this call or
+    /// of [`BronzeWriter::commit`], that dropped the buffer, the dropped records must come again before later ones.
+    ///
     /// # Errors
-    /// `Internal` where records and verdicts do not fit each other. `Store` where a file can't be written: then the whole
-    /// buffer is dropped; read on from [`BronzeWriter::next_offset`].
+    /// `Internal` where records and verdicts do not fit each other, or dropped records have not come again. `Store` where a
+    /// file can't be written. The whole buffer is dropped; read on from [`BronzeWriter::next_offset`].
     pub fn append(&mut self, records: &Records, decoded: &Decoded) -> Result<()> {
-        rows::fit(self.stream, records, decoded)?;
-        // Half of a batch in a file must not reach a commit.
-        self.buffer(records, decoded).inspect_err(|_| self.drop_buffer())
+        // Half of a batch in a file must not reach a commit, nor what follows a batch that is not in it.
+        self.buffer(records, decoded).inspect_err(|_| {
+            if let Some(&first) = records.offsets.values().first() {
+                self.dropped.entry(records.partition).and_modify(|f| *f = first.min(*f)).or_insert(first);
+            }
+            self.drop_buffer(true);
+        })
     }
 
     fn buffer(&mut self, records: &Records, decoded: &Decoded) -> Result<()> {
+        rows::fit(self.stream, records, decoded)?;
         let next = self.next_offset(records.partition)?;
         let offsets = records.offsets.values();
         let skip = next.map_or(0, |next| offsets.partition_point(|&offset| offset < next));
+        let (Some(&first), Some(&last)) = (offsets.get(skip), offsets.last()) else {
+            self.skipped += skip as u64;
+            return Ok(());
+        };
+        self.come_again(records.partition, first)?;
         self.skipped += skip as u64;
-        let (Some(&first), Some(&last)) = (offsets.get(skip), offsets.last()) else { return Ok(()) };
 
         let now_us = now_ms() * 1000;
         let date = date_text(day(now_us));
@@ -187,9 +203,25 @@ impl BronzeWriter {
         Ok(())
     }
 
+    /// Refuses records that leave out those of a dropped buffer, which a commit would else count as taken.
+    fn come_again(&mut self, partition: i32, first: i64) -> Result<()> {
+        let stored = self.stored.get(&partition).copied();
+        // Where another writer has taken the dropped ones, its next offset may hold no record.
+        let missing = self.dropped.get(&partition).copied().filter(|&d| stored.is_none_or(|next| next <= d));
+        if let Some(dropped) = missing.filter(|&dropped| first > dropped) {
+            let text = format!("offset {first} of {} [{partition}] came, but {dropped} was dropped", self.source.topic);
+            return Err(Error::internal(text).help("Read on from the writer's next offset after an error"));
+        }
+        self.dropped.remove(&partition);
+        Ok(())
+    }
+
     /// Says that everything before `next` has been read, although the last offsets held no record: transaction markers and
-    /// aborted records end a partition that way.
+    /// aborted records end a partition that way. Does nothing while records of a dropped buffer have not come again.
     pub fn advance(&mut self, partition: i32, next: i64) {
+        if self.dropped.contains_key(&partition) {
+            return;
+        }
         let at = self.ranges.get(&partition).map(|r| r.to).or_else(|| self.stored.get(&partition).copied());
         if at.is_none_or(|at| at < next) {
             self.cover(partition, at.unwrap_or(next), next);
@@ -200,7 +232,7 @@ impl BronzeWriter {
         self.first_row.get_or_insert_with(Instant::now);
         let stored = self.stored.get(&partition).copied();
         // Offsets between the stored one and the first record hold none: control records, or compacted ones.
-        let new = Range { stored, from: stored.unwrap_or(first), to };
+        let new = Range { stored, from: stored.unwrap_or(first), to, first };
         self.ranges.entry(partition).or_insert(new).to = to;
     }
 
@@ -244,7 +276,7 @@ impl BronzeWriter {
             Ok(adds) => adds.to_vec(),
             Err(error) => {
                 // A file is lost, and with it rows of the buffer.
-                self.drop_buffer();
+                self.drop_buffer(true);
                 return Err(error);
             }
         };
@@ -268,7 +300,7 @@ impl BronzeWriter {
         });
         let landed = match landed {
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                self.drop_buffer();
+                self.drop_buffer(true);
                 self.reload()?;
                 return Err(error);
             }
@@ -280,7 +312,7 @@ impl BronzeWriter {
             None => self.table.find_commit(&id, self.read_version)?.unwrap_or(self.read_version),
         };
         let committed = self.committed(version, ranges, files, bytes);
-        self.drop_buffer();
+        self.drop_buffer(false);
         self.reload()?;
         Ok(committed)
     }
@@ -317,8 +349,14 @@ impl BronzeWriter {
         Committed { version, rows: self.rows, undecodable: self.undecodable, files, bytes, ranges }
     }
 
-    fn drop_buffer(&mut self) {
-        self.ranges.clear();
+    /// Empties the buffer; where its rows are `lost`, they must come again.
+    fn drop_buffer(&mut self, lost: bool) {
+        for (partition, range) in std::mem::take(&mut self.ranges) {
+            if lost {
+                let first = self.dropped.entry(partition).or_insert(range.first);
+                *first = range.first.min(*first);
+            }
+        }
         self.files = new_files(&self.table, self.stream, &self.source);
         self.first_row = None;
         self.rows = 0;

@@ -17,24 +17,7 @@ pub const AHEAD_US: i64 = 5 * 60 * 1_000_000;
 /// The greatest age of an event when it was sent, in µs.
 pub const AGE_US: i64 = 30 * 24 * 3600 * 1_000_000;
 
-const DIRECTIONS: &[&str] = &[
-    "N",
-    "NE",
-    "E",
-    "SE",
-    "S",
-    "SW",
-    "W",
-    "NW",
-    "North",
-    "North-East",
-    "East",
-    "South-East",
-    "South",
-    "South-West",
-    "West",
-    "North-West",
-];
+const DIRECTIONS: &[&str] = &["North", "North-East", "East", "South-East", "South", "South-West", "West", "North-West"];
 const VEHICLE_TYPES: &[&str] = &["Car", "Van", "Goods", "Emergency"];
 
 /// One rule.

@@ -57,9 +57,17 @@ pub fn ingest_kafka(lake: &Lake, options: &KafkaIngest, threads: usize, run: &mu
     lake.ensure_tables()?;
     let mut ingest = Ingest::open(lake, options, threads, run)?;
     loop {
-        let outcome = ingest.read(run);
+        let interrupted = match ingest.read(run) {
+            Ok(()) => None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Some(error),
+            // After a failure nothing more is taken in: records behind those that failed must not reach a commit without
+            // them. The next run reads them again.
+            Err(error) => return Err(error),
+        };
         let ended = ingest.drain().and_then(|()| ingest.commit_all());
-        outcome?;
+        if let Some(error) = interrupted {
+            return Err(error);
+        }
         // What another writer made us drop is read again.
         if !ended? {
             return Ok(ingest.report());
