@@ -26,6 +26,7 @@ def test_flag_before_environment_before_file_before_default(tmp_path):
         "city.duration": str(path),
         "city.streams": "default",
         "city.threads": "default",
+        "city.scenario": "default",
     }
 
 
