@@ -81,6 +81,10 @@ impl Drivers for World<'_> {
         }
     }
 
+    fn glance(&self, vehicle: u32) -> u32 {
+        self.drivers[vehicle as usize].to
+    }
+
     fn until(&self) -> i64 {
         self.until
     }
@@ -169,6 +173,7 @@ fn run(case: &Case) {
 fn main() {
     let cases = [
         Case { name: "small", side: 73, spacing: 400.0, vehicles: 100_000, settle: 1_200, measure: 1_200 },
+        Case { name: "cached", side: 24, spacing: 400.0, vehicles: 10_000, settle: 1_200, measure: 6_000 },
         Case { name: "large", side: 163, spacing: 300.0, vehicles: 1_000_000, settle: 1_200, measure: 600 },
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

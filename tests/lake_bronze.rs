@@ -1,11 +1,11 @@
 //! Bronze holds every record once, whatever happens to the writer.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod lake_fixture;
 
 use _core::error::ErrorKind;
-use _core::lake::{BronzeOptions, Lake};
-use _core::schema::Stream;
+use _core::lake::{BronzeOptions, BronzeWriter, CRASH_POINTS, Lake};
+use _core::schema::{Decoded, Records, Stream};
 use lake_fixture::*;
 
 const GPS: Stream = Stream::Gps;
@@ -241,6 +241,24 @@ fn a_recreated_topic_is_an_error_unless_a_new_epoch_is_allowed() {
 }
 
 #[test]
+fn processes_that_make_the_tables_at_once_make_each_once() {
+    let folder = Folder::new();
+    let path = folder.path();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || Lake::open(&path, true).unwrap().ensure_tables().unwrap())
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    for table in folder.lake().tables().unwrap() {
+        assert_eq!((table.version, table.rows), (0, 0), "{}", table.name);
+    }
+}
+
+#[test]
 fn a_commit_is_due_by_rows_age_or_size() {
     let folder = Folder::new();
     let lake = folder.lake();
@@ -257,6 +275,77 @@ fn a_commit_is_due_by_rows_age_or_size() {
     assert!(due(BronzeOptions { file_bytes: 100, ..BronzeOptions::default() }));
     assert!(due(BronzeOptions { memory_bytes: 100, ..BronzeOptions::default() }));
     assert_eq!(count(&lake, "bronze.gps"), 0, "an uncommitted buffer is not in the table");
+}
+
+#[test]
+fn after_a_file_that_cannot_be_written_nothing_of_it_is_committed() {
+    let folder = Folder::new();
+    let lake = folder.lake();
+    let mut writer = writer(&lake, GPS).unwrap();
+    let table = lake.path().join("bronze/gps");
+    // A file where a folder has to be.
+    let blocked = table.join(format!("ingest_date={}/decoded=false", today()));
+    std::fs::create_dir_all(blocked.parent().unwrap()).unwrap();
+    std::fs::write(&blocked, "").unwrap();
+    let mut rows = events(0, 4);
+    rows[2] = None;
+    let (records, decoded) = records(GPS, 0, 0, &rows);
+    let error = writer.append(&records, &decoded).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_eq!((writer.next_offset(0).unwrap(), writer.commit().unwrap().rows), (None, 0));
+    std::fs::remove_file(&blocked).unwrap();
+    writer.append(&records, &decoded).unwrap();
+    assert_eq!(writer.commit().unwrap().rows, 4);
+    assert_eq!(positions(&lake, "bronze.gps"), (0..4).map(|o| (0, o)).collect::<Vec<_>>());
+}
+
+#[test]
+fn rows_that_do_not_fit_their_records_are_refused() {
+    let folder = Folder::new();
+    let lake = folder.lake();
+    let mut writer = writer(&lake, GPS).unwrap();
+    let (records, decoded) = records(GPS, 0, 0, &events(0, 3));
+    let refused = |writer: &mut BronzeWriter, records: &Records, decoded: &Decoded| {
+        let error = writer.append(records, decoded).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        error.to_string()
+    };
+    let mut other = decoded.clone();
+    other.good.pop();
+    assert!(refused(&mut writer, &records, &other).contains("3 decoded rows stand for 2 records"));
+    other.batch = other.batch.slice(0, 2);
+    assert!(refused(&mut writer, &records, &other).contains("each of 3 records once"));
+    let mut other = decoded.clone();
+    other.batch = other.batch.project(&[0, 1]).unwrap();
+    assert!(refused(&mut writer, &records, &other).contains("no column timestamp"));
+    let mut back = records.clone();
+    back.offsets = vec![1, 0, 2].into();
+    assert!(refused(&mut writer, &back, &decoded).contains("do not ascend"));
+    let mut other = decoded.clone();
+    other.stream = Stream::Weather;
+    assert!(refused(&mut writer, &records, &other).contains("records of weather"));
+}
+
+#[test]
+fn a_record_may_hold_several_rows() {
+    let folder = Folder::new();
+    let lake = folder.lake();
+    let mut writer = writer(&lake, GPS).unwrap();
+    let (records, _) = records(GPS, 0, 10, &events(0, 2));
+    let (_, mut decoded) = self::records(GPS, 0, 0, &events(0, 5));
+    decoded.good = vec![0, 0, 0, 1, 1];
+    writer.append(&records, &decoded).unwrap();
+    assert_eq!(writer.commit().unwrap().rows, 5);
+    let mut keys: Vec<_> = rows(&lake, "bronze.gps")
+        .into_iter()
+        .map(|r| (r["kafka_offset"].clone(), r["row_in_record"].clone()))
+        .collect();
+    keys.sort();
+    assert_eq!(
+        keys,
+        [("10", "0"), ("10", "1"), ("10", "2"), ("11", "0"), ("11", "1")].map(|(o, r)| (o.into(), r.into()))
+    );
+    assert_eq!(check(&lake), Vec::<String>::new());
 }
 
 #[test]
@@ -296,14 +385,10 @@ fn child_ingests() {
 
 #[test]
 fn killed_anywhere_nothing_is_lost_or_doubled() {
-    for point in [
-        "bronze_before_file",
-        "bronze_after_file",
-        "bronze_before_commit",
-        "bronze_after_commit",
-        "checkpoint_before",
-        "checkpoint_after",
-    ] {
+    let points: Vec<_> =
+        CRASH_POINTS.iter().filter(|p| p.starts_with("bronze_") || p.starts_with("checkpoint_")).collect();
+    assert_eq!(points.len(), 6);
+    for point in points {
         let folder = Folder::new();
         let path = folder.path();
         let mut kills = 0;

@@ -17,13 +17,6 @@ const DEVICES: usize = 2_000;
 
 fn gps(from: usize, duplicate_every: usize) -> (Records, Decoded) {
     let rows: Vec<usize> = (from..from + BATCH).map(|n| if n % duplicate_every == 1 { n - 1 } else { n }).collect();
-    let mut random = 88_172_645_463_325_252_u64 ^ from as u64;
-    let mut noise = move || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random >> 40) as f64 / (1 << 24) as f64
-    };
     let id = |n: &usize| {
         EventId { city: CityId(7), stream: GPS, entity: (n % DEVICES) as u32, counter: (n / DEVICES) as u64 }.to_text()
     };
@@ -55,7 +48,6 @@ fn gps(from: usize, duplicate_every: usize) -> (Records, Decoded) {
         Arc::new(StringArray::from_iter_values(rows.iter().map(|n| ["3D", "2D"][usize::from(n % 50 == 0)]))),
         Arc::new(StringArray::new_null(BATCH)),
     ];
-    let _ = noise();
     let records = Records {
         partition: (from / BATCH % 4) as i32,
         offsets: (0..BATCH).map(|i| (from / BATCH / 4 * BATCH + i) as i64).collect::<Vec<_>>().into(),

@@ -1,5 +1,5 @@
 //! Tables that others compute are replaced whole or by partition, in one commit.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod lake_fixture;
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use _core::error::{ErrorKind, Result};
-use _core::lake::{Lake, Replace, Replaced};
+use _core::lake::{CRASH_POINTS, Lake, Replace, Replaced};
 use arrow::array::*;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -256,7 +256,9 @@ fn child_replaces() {
 
 #[test]
 fn killed_in_the_middle_the_old_rows_or_the_new_ones_stand() {
-    for (point, expected) in [("replace_after_files", "1"), ("replace_after_commit", "2")] {
+    let cases = [("replace_after_files", "1"), ("replace_after_commit", "2")];
+    assert_eq!(CRASH_POINTS.iter().filter(|p| p.starts_with("replace_")).count(), cases.len());
+    for (point, expected) in cases {
         let folder = Folder::new();
         replace(&folder.lake(), batch(&["2026-06-01"], &[1]), &options(None)).unwrap();
         assert!(was_killed(child("child_replaces", Some(point), &[("LAKE_PATH", &folder.path())])));

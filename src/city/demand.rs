@@ -91,7 +91,7 @@ fn errand(plan: &mut Plan, rng: Rng, network: &Network, v: u32, vehicle: &Vehicl
 }
 
 /// Median length of a way to work in metres, and the spread of its logarithm `[assumed]`: longer than other trips.
-pub const COMMUTE_METRES: f64 = 13_500.0;
+pub const COMMUTE_METRES: f64 = 14_500.0;
 /// See [`COMMUTE_METRES`].
 pub const COMMUTE_SIGMA: f64 = 0.7;
 /// The same of other trips; over both, the median is near 5 miles (city.md).
@@ -134,11 +134,16 @@ mod tests {
         let fleet = Fleet::new(rng, &network, 20_000, monday * DAY);
         let mut hours = [0u32; 48];
         let mut trips = 0u32;
+        let mut miles = Vec::new();
         for (v, vehicle) in fleet.vehicles.iter().enumerate() {
             let plan = plan(rng, &network, v as u32, vehicle, monday);
             assert!(plan.trips().windows(2).all(|w| w[0].departs <= w[1].departs));
             trips += plan.trips().len() as u32;
+            let mut from = network.junctions[vehicle.home as usize];
             for t in plan.trips() {
+                let to = network.junctions[t.to as usize];
+                miles.push(((to.x - from.x).abs() + (to.y - from.y).abs()) / 1_609.34);
+                from = to;
                 hours[((t.departs - monday * DAY + 12 * HOUR) / HOUR) as usize] += 1;
             }
         }
@@ -146,5 +151,9 @@ mod tests {
         assert!((2.7..3.3).contains(&mean), "{mean} trips a vehicle");
         let peak = f64::from(*hours.iter().max().unwrap()) / f64::from(trips);
         assert!((0.08..0.12).contains(&peak), "peak hour {peak}");
+        miles.sort_by(f64::total_cmp);
+        let median = miles[miles.len() / 2];
+        let short = miles.iter().filter(|m| (1.0..10.0).contains(*m)).count() as f64 / miles.len() as f64;
+        assert!((4.0..6.5).contains(&median) && short > 0.5, "median {median} miles, {short} of 1 to 10 miles");
     }
 }

@@ -351,10 +351,10 @@ fn ordinal(n: u16) -> String {
 /// share 400,000 km of British roads, of which these are the main ones.)
 const VEHICLES_A_JUNCTION: f64 = 250.0;
 
-/// Lines of the grid each way: 20 for up to 100,000 vehicles, which is room for trips of the usual length; then as many as the
+/// Lines of the grid each way: 24 for up to 144,000 vehicles, which is room for trips of the usual length; then as many as the
 /// fleet needs: 63 for 1,000,000.
 fn grid_side(vehicles: u32) -> usize {
-    ((f64::from(vehicles) / VEHICLES_A_JUNCTION).sqrt().round() as usize).max(20)
+    ((f64::from(vehicles) / VEHICLES_A_JUNCTION).sqrt().round() as usize).max(24)
 }
 
 #[cfg(test)]
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn size_follows_the_fleet_and_the_seed_moves_it() {
-        assert_eq!(network(2_000).junctions.len(), 400);
+        assert_eq!(network(2_000).junctions.len(), 576);
         assert_eq!(network(400_000).junctions.len(), 40 * 40);
         let other = Network::procedural(Rng::new(8), 2_000);
         assert_ne!(other.junctions[5], network(2_000).junctions[5]);

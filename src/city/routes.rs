@@ -184,11 +184,18 @@ struct Search {
     best: Vec<u64>,
     next: Vec<u8>,
     queue: BinaryHeap<Reverse<u64>>,
+    /// Junctions that the last run reached.
+    reached: Vec<u32>,
 }
 
 impl Search {
     fn new(junctions: usize) -> Self {
-        Self { best: vec![u64::MAX; junctions], next: vec![NO_WAY; junctions], queue: BinaryHeap::new() }
+        Self {
+            best: vec![u64::MAX; junctions],
+            next: vec![NO_WAY; junctions],
+            queue: BinaryHeap::new(),
+            reached: Vec::new(),
+        }
     }
 
     fn run(
@@ -199,10 +206,13 @@ impl Search {
         to: &[u32],
         within: impl Fn(u32) -> bool,
     ) {
-        self.best.fill(u64::MAX);
-        self.next.fill(NO_WAY);
+        for j in self.reached.drain(..) {
+            self.best[j as usize] = u64::MAX;
+            self.next[j as usize] = NO_WAY;
+        }
         for &j in to {
             self.best[j as usize] = 0;
+            self.reached.push(j);
             self.queue.push(Reverse(u64::from(j)));
         }
         while let Some(Reverse(key)) = self.queue.pop() {
@@ -215,6 +225,9 @@ impl Search {
                 let from = network.roads[r as usize].from;
                 let candidate = cost + u64::from(cost_ms[r as usize]);
                 if candidate < self.best[from as usize] && within(from) {
+                    if self.best[from as usize] == u64::MAX {
+                        self.reached.push(from);
+                    }
                     self.best[from as usize] = candidate;
                     let slot = network.leaving(from).iter().position(|&out| out == r);
                     self.next[from as usize] = slot.and_then(|s| u8::try_from(s).ok()).unwrap_or(NO_WAY);

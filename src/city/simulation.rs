@@ -474,6 +474,11 @@ impl Drivers for World {
     }
 
     #[inline]
+    fn glance(&self, vehicle: u32) -> u32 {
+        self.vehicles[vehicle as usize].to
+    }
+
+    #[inline]
     fn until(&self) -> i64 {
         self.queue.peek().map_or(self.end, |Reverse((time, _))| self.end.min(*time))
     }
@@ -546,7 +551,7 @@ mod tests {
             }
         }
         let (rush, night) = (under_way[26], under_way[0]);
-        assert!(rush > 100 && rush > night, "{rush} at ten past eight, {night} at six");
+        assert!(rush > 120 && rush > 3 * night, "{rush} at ten past eight, {night} at six");
     }
 
     #[test]
@@ -570,5 +575,47 @@ mod tests {
         }
         assert!(status.values().filter(|s| **s == Status::Resolved).count() > 10);
         assert!(simulation.world.blocked.iter().all(|b| *b <= 3));
+    }
+    #[test]
+    fn nothing_changes_capacity_but_blocked_lanes_and_weather() {
+        // A day with rain in it.
+        let wet = |start: i64| {
+            let mut weather = Weather::new(super::super::rng::Rng::new(7), start);
+            (0..12).any(|h| weather.row(start + h * HOUR, 0, 0.0).capacity_factor() < 1.0)
+        };
+        let start = (20_605..21_005).map(|day| day * DAY + 6 * HOUR).find(|start| wet(*start)).unwrap();
+        let options = CityOptions { seed: 7, vehicles: 30_000, start, duration: DAY };
+        let city = Arc::new(City::new(options).expect("valid options"));
+        let mut simulation = Simulation::new(Arc::clone(&city));
+        let mut blocked: Vec<i32> = simulation.world.blocked.iter().map(|b| i32::from(*b)).collect();
+        let mut by_incident = rustc_hash::FxHashMap::default();
+        for incident in simulation.world.incidents.iter().filter(|i| i.lanes_blocked() > 0) {
+            by_incident.insert(incident.number, incident.lanes_blocked());
+        }
+        let mut cells = simulation.world.cells.clone();
+        let (mut checked, mut rainy) = (0, 0);
+        for minute in 1..=12 * 60 {
+            // The flow is as far as the simulation, so the rows are taken up to there.
+            let to = start + minute * MINUTE;
+            simulation.run_to(to);
+            let rows = std::mem::take(&mut simulation.world.rows);
+            for step in rows.incidents {
+                let before = by_incident.insert(step.incident, step.lanes_blocked).unwrap_or(0);
+                blocked[step.road as usize] += i32::from(step.lanes_blocked) - i32::from(before);
+            }
+            for row in rows.cells {
+                cells[usize::from(row.cell)] = row;
+            }
+            for (r, road) in city.network.roads.iter().enumerate() {
+                let open = incidents::capacity_left(road.lanes, (blocked[r] as u8).min(road.lanes));
+                let expected = open * cells[usize::from(road.cell)].capacity_factor();
+                let base = f64::from(city.network.specs[r].headway());
+                let now = f64::from(simulation.flow.headway(r as u32));
+                assert!((base / now / expected - 1.0).abs() < 0.001, "road {r}: {} of {expected}", base / now);
+                checked += i32::from(blocked[r] > 0);
+                rainy += i32::from(cells[usize::from(road.cell)].capacity_factor() < 1.0);
+            }
+        }
+        assert!(checked > 50 && rainy > 500, "{checked} minutes of blocked lanes, {rainy} of rain");
     }
 }

@@ -79,7 +79,7 @@ impl FileSet {
             + self.done.iter().map(|a| a.size as usize).sum::<usize>()
     }
 
-    /// Memory of the open row groups [bytes].
+    /// Memory of the open row groups, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.open.iter().map(|(_, f)| f.memory()).sum()
     }

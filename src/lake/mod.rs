@@ -31,6 +31,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::{BRONZE_PARTITIONS, SIDE_PARTITION, SILVER_PARTITION, Side, Stream, bronze_schema, silver_schema};
@@ -69,11 +70,11 @@ pub struct TableInfo {
     pub rows: u64,
     /// Its active files.
     pub files: u64,
-    /// Their size [bytes].
+    /// Their size, in bytes.
     pub bytes: u64,
     /// Its version.
     pub version: i64,
-    /// When that was committed [ms since the epoch].
+    /// When that was committed, in ms since the epoch.
     pub last_commit_ms: Option<i64>,
 }
 
@@ -261,6 +262,33 @@ impl Lake {
             })
         };
         self.names()?.into_iter().map(info).collect()
+    }
+}
+
+/// Passes on about ten reports of progress a second, and the last one.
+struct Ticker<'a> {
+    progress: &'a mut dyn FnMut(Progress),
+    report: Progress,
+    said: Option<Instant>,
+}
+
+impl<'a> Ticker<'a> {
+    fn new(stage: &str, unit: &'static str, total: u64, progress: &'a mut dyn FnMut(Progress)) -> Self {
+        let report = Progress { stage: stage.into(), done: 0, total: Some(total), unit, detail: String::new() };
+        Self { progress, report, said: None }
+    }
+
+    fn add(&mut self, done: u64, detail: &str) {
+        self.report.done += done;
+        if self.said.is_none_or(|at| at.elapsed() >= Duration::from_millis(100)) {
+            detail.clone_into(&mut self.report.detail);
+            self.say();
+        }
+    }
+
+    fn say(&mut self) {
+        self.said = Some(Instant::now());
+        (self.progress)(self.report.clone());
     }
 }
 

@@ -19,7 +19,7 @@ pub struct DataFile {
     pub name: String,
     /// Its rows.
     pub rows: u64,
-    /// Its size [bytes].
+    /// Its size, in bytes.
     pub bytes: u64,
     /// The value of each partition column; `None` is null.
     pub partition: BTreeMap<String, Option<String>>,
@@ -44,7 +44,7 @@ pub struct Snapshot {
     pub schema: SchemaRef,
     /// The version of each application transaction.
     pub txns: BTreeMap<String, i64>,
-    /// When the version was committed [ms since the epoch].
+    /// When the version was committed, in ms since the epoch.
     pub last_commit_ms: Option<i64>,
 }
 

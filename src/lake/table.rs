@@ -375,7 +375,7 @@ impl State {
         &self.delta
     }
 
-    /// When the version was committed [ms since the epoch].
+    /// When the version was committed, in ms since the epoch.
     pub(crate) fn committed_at(&self, table: &Table) -> Result<Option<i64>> {
         if let Some(at) = self.delta.version_timestamp(self.version as u64) {
             return Ok(Some(at));
@@ -387,4 +387,147 @@ impl State {
 /// A new commit's id.
 pub(crate) fn commit_id() -> String {
     format!("{:011x}-{}", now_ms(), &uuid::Uuid::new_v4().simple().to_string()[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{DataType, Field};
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use object_store::path::Path as StorePath;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
+        PutPayload, PutResult,
+    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A store that answers some writes of the log with an error, after or instead of doing them.
+    #[derive(Debug)]
+    struct Unsure {
+        inner: DurableStore,
+        /// Writes left that succeed and say otherwise.
+        after: AtomicUsize,
+        /// Writes left that fail.
+        instead: AtomicUsize,
+    }
+
+    impl std::fmt::Display for Unsure {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "Unsure")
+        }
+    }
+
+    fn take(left: &AtomicUsize) -> bool {
+        left.try_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+    }
+
+    fn time_out() -> object_store::Error {
+        object_store::Error::Generic { store: "test", source: "the answer did not come in time".into() }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Unsure {
+        async fn put_opts(
+            &self,
+            at: &StorePath,
+            payload: PutPayload,
+            options: PutOptions,
+        ) -> object_store::Result<PutResult> {
+            if take(&self.instead) {
+                return Err(time_out());
+            }
+            let done = self.inner.put_opts(at, payload, options).await;
+            if take(&self.after) { Err(time_out()) } else { done }
+        }
+        async fn put_multipart_opts(
+            &self,
+            at: &StorePath,
+            options: PutMultipartOptions,
+        ) -> object_store::Result<Box<dyn MultipartUpload>> {
+            self.inner.put_multipart_opts(at, options).await
+        }
+        async fn get_opts(&self, at: &StorePath, options: GetOptions) -> object_store::Result<GetResult> {
+            self.inner.get_opts(at, options).await
+        }
+        fn delete_stream(
+            &self,
+            at: BoxStream<'static, object_store::Result<StorePath>>,
+        ) -> BoxStream<'static, object_store::Result<StorePath>> {
+            self.inner.delete_stream(at)
+        }
+        fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+            self.inner.list(prefix)
+        }
+        async fn list_with_delimiter(&self, prefix: Option<&StorePath>) -> object_store::Result<ListResult> {
+            self.inner.list_with_delimiter(prefix).await
+        }
+        async fn copy_opts(&self, from: &StorePath, to: &StorePath, options: CopyOptions) -> object_store::Result<()> {
+            self.inner.copy_opts(from, to, options).await
+        }
+    }
+
+    fn table(folder: &Path, after: usize, instead: usize) -> Table {
+        let inner = DurableStore::new(LocalFileSystem::new());
+        let (after, instead) = (AtomicUsize::new(after), AtomicUsize::new(instead));
+        let store = Arc::new(Unsure { inner, after, instead });
+        Table::on("gold.x", folder, store).unwrap()
+    }
+
+    fn set(app: &str, version: i64) -> Commit {
+        Commit { txns: vec![(app.into(), version)], ..Commit::default() }
+    }
+
+    #[test]
+    fn a_commit_that_landed_without_our_hearing_is_found_and_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("x");
+        let schema = Schema::new(vec![Field::new("a", DataType::Int32, true)]);
+        Table::at("gold.x", &root).unwrap().ensure(&schema, &[], "").unwrap();
+        let table = table(&root, 1, 0);
+        let mut plans = 0;
+        let landed = table.commit("mine", |_| {
+            plans += 1;
+            Ok(Plan::Commit(set("app", 7)))
+        });
+        assert_eq!((landed.unwrap(), plans), (Some(1), 1));
+        let state = table.state().unwrap();
+        assert_eq!((state.version, state.txns["app"]), (1, 7));
+    }
+
+    #[test]
+    fn a_commit_that_did_not_land_is_tried_again_and_then_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("x");
+        let schema = Schema::new(vec![Field::new("a", DataType::Int32, true)]);
+        Table::at("gold.x", &root).unwrap().ensure(&schema, &[], "").unwrap();
+        let table = self::table(&root, 0, 2);
+        assert_eq!(table.commit("mine", |_| Ok(Plan::Commit(set("app", 7)))).unwrap(), Some(1));
+        let table = self::table(&root, 0, 100);
+        let error = table.commit("other", |_| Ok(Plan::Commit(set("app", 8)))).unwrap_err();
+        assert!(error.is_retryable() && error.to_string().contains("did not come in time"), "{error}");
+        assert_eq!(table.state().unwrap().version, 1);
+    }
+
+    #[test]
+    fn a_commit_stands_on_the_state_that_its_plan_saw() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("x");
+        let schema = Schema::new(vec![Field::new("a", DataType::Int32, true)]);
+        let (table, rival) = (Table::at("gold.x", &root).unwrap(), Table::at("gold.x", &root).unwrap());
+        table.ensure(&schema, &[], "").unwrap();
+        let mut seen = Vec::new();
+        let landed = table.commit("mine", |state| {
+            seen.push(state.version);
+            if state.version == 0 {
+                rival.commit("rival", |_| Ok(Plan::Commit(set("rival", 1))))?;
+            }
+            Ok(Plan::Commit(set("mine", 1)))
+        });
+        assert_eq!((landed.unwrap(), seen), (Some(2), vec![0, 1]));
+        let removes = Commit { removes: vec!["gone.parquet".into()], ..Commit::default() };
+        let mut once = Some(removes);
+        let error = table.commit("third", |_| Ok(Plan::Commit(once.take().unwrap_or_default()))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+    }
 }

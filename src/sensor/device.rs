@@ -29,7 +29,7 @@ pub fn clock_offset(rng: Rng, device: u64) -> i64 {
 }
 
 /// How far a cheap device's clock has run off by `time` since it was last set, in milliseconds; 0 for good clocks.
-/// `sample::Readings::push` adds it to the time stamp.
+/// `Readings::push` adds it to the time stamp.
 pub fn clock_drift(rng: Rng, device: u64, time: i64) -> i64 {
     if has_good_clock(rng, device) {
         return 0;

@@ -18,7 +18,11 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
     if Handle::try_current().is_ok() {
         return Err(Error::internal("a blocking call of the lake was made from inside an async runtime"));
     }
-    let pid = std::process::id();
+    Ok(runtime(std::process::id())?.block_on(future))
+}
+
+/// The runtime, for the process `pid`.
+fn runtime(pid: u32) -> Result<&'static Runtime> {
     let (owner, runtime) = if let Some(made) = RUNTIME.get() {
         made
     } else {
@@ -32,13 +36,11 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
         RUNTIME.get_or_init(|| (pid, made))
     };
     if *owner != pid {
-        return Err(Error::new(
-            ErrorKind::Forked,
-            format!("process {pid} was forked from {owner} after that had opened a lake"),
-        )
-        .help("Start workers by spawn or forkserver, or open the lake only in the worker"));
+        let text = format!("process {pid} was forked from {owner} after that had opened a lake");
+        return Err(Error::new(ErrorKind::Forked, text)
+            .help("Start workers by spawn or forkserver, or open the lake only in the worker"));
     }
-    Ok(runtime.block_on(future))
+    Ok(runtime)
 }
 
 #[cfg(test)]
@@ -51,6 +53,16 @@ mod tests {
             (0..4).map(|i| std::thread::spawn(move || block_on(async move { i * 2 }).unwrap())).collect();
         let sums: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
         assert_eq!(sums, [0, 2, 4, 6]);
+    }
+
+    #[test]
+    fn a_forked_process_is_told_so() {
+        let pid = std::process::id();
+        runtime(pid).unwrap();
+        // What a child would ask: the static has come along, the process id has not.
+        let error = runtime(pid + 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forked);
+        assert!(error.to_string().contains(&format!("forked from {pid}")), "{error}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnPath;
 use super::local::NewFile;
 use crate::error::{Context, ErrorKind, Result};
 
-/// The largest row group, encoded [bytes].
+/// The largest row group, encoded, in bytes.
 pub const ROW_GROUP_BYTES: usize = 32 << 20;
 
 /// How a table's files are laid out.
@@ -22,7 +22,7 @@ pub const ROW_GROUP_BYTES: usize = 32 << 20;
 pub struct WriteOptions {
     /// Text columns whose values hardly repeat (ids, payloads): a dictionary would only cost time.
     pub distinct: Vec<String>,
-    /// The largest row group, encoded [bytes]; also what an open file holds in memory at most, about.
+    /// The largest row group, encoded, in bytes; also what an open file holds in memory at most, about.
     pub row_group_bytes: usize,
 }
 
@@ -46,7 +46,7 @@ pub struct WrittenFile {
     pub path: PathBuf,
     /// Its rows.
     pub rows: u64,
-    /// Its size [bytes].
+    /// Its size, in bytes.
     pub bytes: u64,
     /// Its footer.
     pub metadata: ParquetMetaData,
@@ -79,12 +79,12 @@ impl FileWriter {
         self.rows
     }
 
-    /// Encoded size so far [bytes], with an estimate for the open row group.
+    /// Encoded size so far, in bytes, with an estimate for the open row group.
     pub fn bytes(&self) -> usize {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    /// Memory that the open row group holds [bytes].
+    /// Memory that the open row group holds, in bytes.
     pub fn memory(&self) -> usize {
         self.writer.memory_size()
     }

@@ -23,6 +23,12 @@ pub fn iso(ms: i64) -> String {
     format!("{}Z", text.as_string::<i32>().value(0))
 }
 
+/// The current UTC date.
+pub fn today() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    iso(now.as_millis() as i64)[..10].to_owned()
+}
+
 pub fn id(stream: Stream, device: u32, counter: u64) -> String {
     EventId { city: CityId(7), stream, entity: device, counter }.to_text()
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cities import small
 
 import citystream as cs
 
@@ -79,8 +80,8 @@ def script(tmp_path: Path) -> Callable[..., Ran]:
 
 @pytest.fixture
 def city() -> cs.City:
-    """A small city that all five streams have something to say about: with this seed it has incidents."""
-    return cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h")
+    """A small city that all five streams have something to say about."""
+    return small()
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +89,7 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> cs.Lake:
     """A refined lake that tests only read: a city with every fault."""
     faults = cs.Faults(late=0.05, late_bound="10min", duplicate=0.02, drop=0.02, corrupt=0.02)
     lake = cs.Lake(tmp_path_factory.mktemp("small") / "lake")
-    lake.ingest(cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", faults=faults))
+    lake.ingest(small(faults=faults))
     lake.refine()
     return lake
 

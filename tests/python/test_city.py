@@ -9,6 +9,7 @@ from itertools import islice
 
 import pyarrow as pa
 import pytest
+from cities import small
 
 import citystream as cs
 
@@ -115,8 +116,8 @@ def test_iteration_gives_all_streams_in_the_order_of_sending(city):
 
 
 def test_the_same_seed_gives_the_same_events_for_any_threads(city):
-    again = cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", threads=1)
-    other = cs.City(seed=41, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h")
+    again = small(threads=1)
+    other = cs.City(seed=0, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h")
     for stream in STREAMS:
         assert table(city.events(stream)).equals(table(again.events(stream))), stream
     assert other.id != city.id
@@ -135,7 +136,7 @@ def test_the_parts_are_the_whole(city, parts):
 
 
 def test_streams_can_be_chosen(city):
-    only = cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", streams=["weather", "gps"])
+    only = small(streams=["weather", "gps"])
     assert only.streams == ("gps", "weather")
     assert {stream for stream, _ in only} == {"gps", "weather"}
     assert table(only.events("gps")).equals(table(city.events("gps")))

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cities import eventful_seed
 
 import citystream as cs
 
@@ -45,8 +46,8 @@ def test_without_a_command_there_is_help(citystream):
 
 class TestDemo:
     def test_it_prints_kpis_and_can_be_run_again(self, citystream, tmp_path):
-        # Enough that every table has something to show.
-        done = citystream("demo", "--vehicles", "400", "--duration", "1d", "--seed", "7")
+        seed = str(eventful_seed(400, None, "1d"))
+        done = citystream("demo", "--vehicles", "400", "--duration", "1d", "--seed", seed)
         assert done.status == 0, done.err
         for title in ("Roads by class", "Busiest cameras", "Air quality", "Incidents", "Records by stream", "Tables"):
             assert title in done.out
@@ -55,7 +56,7 @@ class TestDemo:
         for name in ("dead_letter", "quarantine", "duplicate"):
             assert lake.table(f"silver.{name}").row_count > 0
         before = [(t.name, t.rows, t.version) for t in lake.tables()]
-        again = citystream("demo", "--vehicles", "400", "--duration", "1d", "--seed", "7", "--json")
+        again = citystream("demo", "--vehicles", "400", "--duration", "1d", "--seed", seed, "--json")
         assert again.status == 0, again.err
         assert again.json["ingest"]["records"] == 0
         assert again.json["refine"]["quarantine"] == 0

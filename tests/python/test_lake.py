@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
+from cities import small
 from deltalake import DeltaTable
 from plain_lake import COLUMNS
 
@@ -41,7 +42,7 @@ def test_every_table_is_there_even_when_empty(tmp_path):
 
 def test_each_event_is_in_silver_once(small_lake):
     faults = cs.Faults(late=0.05, late_bound="10min", duplicate=0.02, drop=0.02, corrupt=0.02)
-    city = cs.City(seed=40, vehicles=300, start="2026-06-01T07:00:00Z", duration="2h", faults=faults)
+    city = small(faults=faults)
     for stream in STREAMS:
         sent = pa.table(city.events(stream))
         silver = delta(small_lake, f"silver.{stream}")

@@ -52,7 +52,7 @@ def test_a_broker_ends_with_the_process_that_started_it():
     port = int(servers.rsplit(":", 1)[1])
     assert accepts(port)
     holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    holder.communicate()
     deadline = time.monotonic() + 10
     while accepts(port):
         assert time.monotonic() < deadline, "the broker outlived its tests"

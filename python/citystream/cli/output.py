@@ -63,9 +63,7 @@ class Output:
 
         target = console()
         cells = [list(row) for row in rows]
-        shown = Table(
-            title=title or None, title_justify="left", show_header=any(headings), caption=note, caption_justify="left"
-        )
+        shown = Table(title=title or None, title_justify="left", show_header=any(headings))
         for column, heading in enumerate(headings):
             numeric = all(row[column][:1] in "0123456789-–" for row in cells if row[column])
             shown.add_column(heading, justify="right" if numeric and cells else "left", overflow="fold")
@@ -76,6 +74,8 @@ class Output:
             self._blocks(headings, cells)
         else:
             target.print(shown)
+        if note is not None:
+            self.line(note)
 
     @staticmethod
     def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

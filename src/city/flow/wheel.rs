@@ -50,22 +50,24 @@ impl Wheel {
         }
     }
 
-    /// Takes the next event before `limit`.
+    /// Takes the next event before `limit`; `opened` is given the numbers of each bucket that is opened.
     #[inline]
-    pub fn pop(&mut self, limit: i64) -> Option<(i64, u32)> {
-        loop {
-            if let Some(&key) = self.open.last() {
-                let time = self.open_from + (key >> 32) as i64;
-                if time >= limit {
+    pub fn pop(&mut self, limit: i64, opened: impl FnOnce(&mut dyn Iterator<Item = u32>)) -> Option<(i64, u32)> {
+        if self.open.is_empty() {
+            while self.open.is_empty() {
+                if !self.turn(limit) {
                     return None;
                 }
-                self.open.pop();
-                return Some((time, key as u32));
             }
-            if !self.turn(limit) {
-                return None;
-            }
+            opened(&mut self.open.iter().map(|key| *key as u32));
         }
+        let key = *self.open.last()?;
+        let time = self.open_from + (key >> 32) as i64;
+        if time >= limit {
+            return None;
+        }
+        self.open.pop();
+        Some((time, key as u32))
     }
 
     /// Opens the next bucket, unless it begins at or after `limit`.
@@ -130,12 +132,12 @@ mod tests {
             push(&mut wheel, limit, k);
             // Limits of every kind: none, within a bucket, far on.
             limit += [0, 7, 100, 1_500][rng.below(Purpose::Demand, 4, k, 4) as usize];
-            while let Some(event) = wheel.pop(limit) {
+            while let Some(event) = wheel.pop(limit, |_| ()) {
                 assert!(event.0 < limit);
                 taken.push(event);
             }
         }
-        while let Some(event) = wheel.pop(i64::MAX / 2) {
+        while let Some(event) = wheel.pop(i64::MAX / 2, |_| ()) {
             taken.push(event);
         }
         expected.sort_unstable();

@@ -30,13 +30,13 @@ use epoch::Epochs;
 pub struct BronzeOptions {
     /// Who ingests: part of the transactions' names. Two processes of one pipeline fence each other.
     pub pipeline: String,
-    /// A file is closed, and a commit is due, at this size [bytes].
+    /// A file is closed, and a commit is due, at this size, in bytes.
     pub file_bytes: usize,
     /// A commit is due at this many rows. A refinement takes whole commits, so it also bounds what one step handles.
     pub file_rows: u64,
     /// A commit is due when its first row is this old.
     pub max_age: Duration,
-    /// A commit is due when the open row groups hold this much memory [bytes].
+    /// A commit is due when the open row groups hold this much memory, in bytes.
     pub memory_bytes: usize,
     /// Whether a topic that was deleted and made anew may follow the old one.
     pub new_epoch: bool,
@@ -66,7 +66,7 @@ pub struct Committed {
     pub undecodable: u64,
     /// Files.
     pub files: u64,
-    /// Their size [bytes].
+    /// Their size, in bytes.
     pub bytes: u64,
     /// For each partition: the first offset and the one after the last.
     pub ranges: Vec<(i32, i64, i64)>,
@@ -160,9 +160,15 @@ impl BronzeWriter {
     /// before the next offset are in the table already: they are skipped and counted.
     ///
     /// # Errors
-    /// `Internal` where records and verdicts do not fit each other. `Store` where a file can't be written.
+    /// `Internal` where records and verdicts do not fit each other. `Store` where a file can't be written: then the whole
+    /// buffer is dropped; read on from [`BronzeWriter::next_offset`].
     pub fn append(&mut self, records: &Records, decoded: &Decoded) -> Result<()> {
         rows::fit(self.stream, records, decoded)?;
+        // Half of a batch in a file must not reach a commit.
+        self.buffer(records, decoded).inspect_err(|_| self.drop_buffer())
+    }
+
+    fn buffer(&mut self, records: &Records, decoded: &Decoded) -> Result<()> {
         let next = self.next_offset(records.partition)?;
         let offsets = records.offsets.values();
         let skip = next.map_or(0, |next| offsets.partition_point(|&offset| offset < next));
@@ -198,12 +204,12 @@ impl BronzeWriter {
         self.ranges.entry(partition).or_insert(new).to = to;
     }
 
-    /// Encoded size of what is buffered [bytes].
+    /// Encoded size of what is buffered, in bytes.
     pub fn buffered_bytes(&self) -> usize {
         self.files.bytes()
     }
 
-    /// Memory that the open row groups hold [bytes].
+    /// Memory that the open row groups hold, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.files.memory()
     }
@@ -221,18 +227,27 @@ impl BronzeWriter {
             || self.first_row.is_some_and(|at| at.elapsed() >= self.options.max_age)
     }
 
-    /// Commits what is buffered: files and next offsets in one step of the log. After an error of another kind than
-    /// `Conflict` the same commit may be tried again.
+    /// Commits what is buffered: files and next offsets in one step of the log.
+    ///
+    /// After any error, [`BronzeWriter::next_offset`] says where to read on: where the log could not be written, the buffer
+    /// is still there and the same commit may be tried again; otherwise it is dropped.
     ///
     /// # Errors
-    /// `Conflict` where another writer has moved the offsets: the buffer is dropped; read on from
-    /// [`BronzeWriter::next_offset`]. `Table` where the topic was recreated. `Store` where files or log can't be written.
+    /// `Conflict` where another writer has moved the offsets. `Table` where the topic was recreated. `Store` where files or
+    /// log can't be written.
     pub fn commit(&mut self) -> Result<Committed> {
         if self.ranges.is_empty() {
             return Ok(self.committed(self.read_version, vec![], 0, 0));
         }
         crash_point("bronze_before_file");
-        let adds = self.files.finish()?.to_vec();
+        let adds = match self.files.finish() {
+            Ok(adds) => adds.to_vec(),
+            Err(error) => {
+                // A file is lost, and with it rows of the buffer.
+                self.drop_buffer();
+                return Err(error);
+            }
+        };
         crash_point("bronze_after_file");
         let (files, bytes) = (adds.len() as u64, adds.iter().map(|a| a.size.unsigned_abs()).sum());
         let ranges: Vec<_> = self.ranges.iter().map(|(&p, r)| (p, r.from, r.to)).collect();

@@ -22,6 +22,8 @@ pub(super) fn fit(stream: Stream, records: &Records, decoded: &Decoded) -> Resul
         "the columns of the records have different lengths, or an offset is null".into()
     } else if !records.offsets.values().is_sorted_by(|a, b| a < b) {
         format!("the offsets of partition {} do not ascend", records.partition)
+    } else if let Some(lost) = lost_column(stream, decoded) {
+        format!("decoded rows of {} have no column {lost}", stream.name())
     } else if decoded.batch.num_rows() != decoded.good.len() {
         format!("{} decoded rows stand for {} records", decoded.batch.num_rows(), decoded.good.len())
     } else if !covers(decoded, rows) {
@@ -30,6 +32,11 @@ pub(super) fn fit(stream: Stream, records: &Records, decoded: &Decoded) -> Resul
         return Ok(());
     };
     Err(Error::internal(wrong))
+}
+
+fn lost_column(stream: Stream, decoded: &Decoded) -> Option<&'static str> {
+    let mut names = stream.fields().iter().map(|f| f.name).chain(["rescued"]);
+    names.find(|name| decoded.batch.column_by_name(name).is_none())
 }
 
 /// Whether each record is either decoded, into one row or more, or not.

@@ -1,9 +1,9 @@
 //! Bronze: every row key once, ranges that join, rows inside the ranges.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use serde_json::Value;
 
@@ -109,17 +109,23 @@ fn rows_brought(subject: &Subject, checked: &mut Checked) {
 
 /// Every row key; names those that stand more than once.
 fn keys(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result<BTreeMap<Partition, Seen>> {
-    // Offsets start anew when a topic is recreated, so the topic's id belongs to the key. The files' tags have it.
-    let topic_ids: HashMap<&str, &str> = subject
+    // Offsets start anew when a topic is recreated, so the topic's id belongs to the key. The files' tags have it, unless
+    // another engine has compacted them.
+    let tagged: HashMap<&str, &str> = subject
         .entries
         .iter()
         .flat_map(|e| &e.adds)
         .filter_map(|add| Some((add.path.as_str(), add.tags.as_ref()?.get("citystream.topicId")?.as_deref()?)))
         .collect();
+    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in subject.entries.iter().filter_map(|e| e.info.info.get("citystream.source")) {
+        let text = |key: &str| source.get(key).and_then(Value::as_str).unwrap_or_default();
+        ids.entry(text("topic")).or_default().insert(text("topicId"));
+    }
     let mut seen: BTreeMap<Partition, Seen> = BTreeMap::new();
     let (mut doubled, mut examples) = (0_u64, Vec::new());
     for file in &subject.snapshot.files {
-        let topic_id = topic_ids.get(file.name.as_str()).copied().unwrap_or_default();
+        let tag = tagged.get(file.name.as_str()).copied();
         let columns = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"];
         for batch in ParquetFile::open(&file.path)?.batches(&columns, 65_536)? {
             go_on(cancel)?;
@@ -135,13 +141,21 @@ fn keys(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result
             let mut at = 0;
             while at < batch.num_rows() {
                 // Rows of one partition come in runs.
-                let partition = partitions.value(at);
+                let (topic, partition) = (topics.value(at), partitions.value(at));
+                let of_name = ids.get(topic).filter(|ids| ids.len() == 1).and_then(|ids| ids.first().copied());
+                let same = |at: usize| partitions.value(at) == partition && topics.value(at) == topic;
+                let Some(topic_id) = tag.or(of_name) else {
+                    // Which of several topics of this name a row is from can't be told.
+                    while at < batch.num_rows() && same(at) {
+                        at += 1;
+                    }
+                    continue;
+                };
                 let run = seen.entry((topic_id.to_owned(), partition)).or_default();
-                while at < batch.num_rows() && partitions.value(at) == partition {
+                while at < batch.num_rows() && same(at) {
                     if !run.insert(offsets.value(at), rows.value(at)) {
                         doubled += 1;
                         if examples.len() < EXAMPLES {
-                            let topic = if topics.is_valid(at) { topics.value(at) } else { "" };
                             examples.push(format!(
                                 "{topic} [{partition}] {} row {}",
                                 offsets.value(at),

@@ -12,10 +12,10 @@ use arrow::array::AsArray;
 
 use super::log::Entry;
 use super::partition::date_text;
-use super::silver::uuid;
+use super::silver::{UuidSet, uuid};
 use super::snapshot::{DataFile, Snapshot};
 use super::table::Table;
-use super::{Lake, Progress, go_on};
+use super::{Lake, Progress, Ticker, go_on};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::{SILVER_PARTITION, Stream};
 use crate::storage::ParquetFile;
@@ -93,6 +93,7 @@ impl Lake {
             }
         }
         let total = subjects.iter().map(|s| s.snapshot.files.len() as u64).sum();
+        let mut ticker = Ticker::new("check", "files", total, progress);
         for subject in &subjects {
             let mut readable = true;
             for file in &subject.snapshot.files {
@@ -102,14 +103,7 @@ impl Lake {
                     readable = false;
                 }
                 checked.files += 1;
-                let detail = subject.name().to_owned();
-                progress(Progress {
-                    stage: "check".into(),
-                    done: checked.files,
-                    total: Some(total),
-                    unit: "files",
-                    detail,
-                });
+                ticker.add(1, subject.name());
             }
             // The rows of files that are not what the log says would only give more sentences about the same fault.
             if !readable {
@@ -123,6 +117,7 @@ impl Lake {
             }
         }
         balance::check(&subjects, &mut checked, cancel)?;
+        ticker.say();
         Ok(checked)
     }
 
@@ -171,7 +166,7 @@ fn unique(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Resu
         let passes = files.iter().map(|f| f.rows).sum::<u64>().div_ceil(IDS).max(1);
         let (mut doubled, mut examples, mut strays) = (0_u64, Vec::new(), 0_u64);
         for pass in 0..passes {
-            let mut uuids: HashSet<u128> = HashSet::new();
+            let mut uuids = UuidSet::default();
             let mut others: HashSet<String> = HashSet::new();
             for file in &files {
                 for batch in ParquetFile::open(&file.path)?.batches(&["id", "event_time"], 65_536)? {

@@ -1,8 +1,10 @@
 //! The ids of a shard's new rows, by event date, and which row has each.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use super::hash::Seed;
 
 /// A row of a shard: batch and row in it.
 pub(super) type At = (u32, u32);
@@ -41,83 +43,114 @@ impl From<Winner> for Holder {
     }
 }
 
+/// Maps that the ids of one date are spread over, so that the one in work fits into the processor's cache.
+const PARTS: usize = 64;
+
 /// Ids by event date. One that is a UUID in its usual spelling, as ours are, takes 24 bytes.
+#[derive(Default)]
 pub(super) struct Ids {
-    dates: Vec<(i32, OfDate)>,
-    rows: usize,
+    dates: Vec<OfDate>,
+    places: HashMap<i32, usize>,
+    last: Option<(i32, usize)>,
 }
 
-#[derive(Default)]
 struct OfDate {
-    uuids: HashMap<Uuid, Holder, Seed>,
+    seed: Seed,
+    uuids: Vec<HashMap<Uuid, Holder, Seed>>,
     others: HashMap<String, Holder>,
-    /// A bit for each hash of a UUID: most ids that are not here are told by it, without a look into the map.
+    /// A bit for each hash of a UUID: most ids that are not here are told by it, without a look into a map.
     filter: Vec<u64>,
 }
 
-impl Ids {
-    /// For so many rows; most of a shard's are of one date.
-    pub(super) fn new(rows: usize) -> Self {
-        Self { dates: Vec::new(), rows }
+impl Default for OfDate {
+    fn default() -> Self {
+        let seed = Seed::default();
+        let uuids = (0..PARTS).map(|_| HashMap::with_hasher(seed.clone())).collect();
+        Self { seed, uuids, others: HashMap::new(), filter: Vec::new() }
     }
+}
 
-    fn date(&mut self, date: i32) -> &mut OfDate {
-        // There are few dates, and rows of one come in runs.
-        let at = self.dates.iter().position(|(d, _)| *d == date).unwrap_or_else(|| {
-            let mut of_date = OfDate::default();
-            if self.dates.is_empty() {
-                of_date.uuids.reserve(self.rows);
-            }
-            self.dates.push((date, of_date));
+/// The map that a hash belongs to. The maps themselves use its lowest and its highest bits.
+fn part(hash: u64) -> usize {
+    (hash >> 40) as usize % PARTS
+}
+
+impl Ids {
+    fn place(&mut self, date: i32) -> usize {
+        // Rows of one date come in runs.
+        if let Some((_, place)) = self.last.filter(|(last, _)| *last == date) {
+            return place;
+        }
+        let place = *self.places.entry(date).or_insert_with(|| {
+            self.dates.push(OfDate::default());
             self.dates.len() - 1
         });
-        &mut self.dates[at].1
+        self.last = Some((date, place));
+        place
     }
 
-    /// Notes a new row; returns the holder of its id where there is one already.
-    pub(super) fn claim(&mut self, date: i32, id: &str, row: At) -> Option<&mut Holder> {
-        let of_date = self.date(date);
-        let new = Holder::from(Winner::New(row));
-        match uuid(id) {
-            Some(value) => match of_date.uuids.entry(Uuid::from(value)) {
-                Entry::Vacant(free) => {
-                    free.insert(new);
-                    None
-                }
-                Entry::Occupied(taken) => Some(taken.into_mut()),
-            },
-            None => match of_date.others.entry(id.to_owned()) {
-                Entry::Vacant(free) => {
-                    free.insert(new);
-                    None
-                }
-                Entry::Occupied(taken) => Some(taken.into_mut()),
-            },
+    /// Notes new rows; `taken` hears of each whose id has a holder already.
+    pub(super) fn claim<'a>(
+        &mut self,
+        rows: impl Iterator<Item = (i32, &'a str, At)>,
+        mut taken: impl FnMut(&mut Holder, At),
+    ) {
+        let mut parts: Vec<Vec<(Uuid, At)>> = Vec::new();
+        for (date, id, at) in rows {
+            let place = self.place(date);
+            let of_date = &mut self.dates[place];
+            let Some(value) = uuid(id) else {
+                claim(of_date.others.entry(id.to_owned()), at, &mut taken);
+                continue;
+            };
+            if parts.len() < (place + 1) * PARTS {
+                parts.resize_with((place + 1) * PARTS, Vec::new);
+            }
+            let id = Uuid::from(value);
+            parts[place * PARTS + part(of_date.seed.hash_one(id))].push((id, at));
+        }
+        for (n, ids) in parts.into_iter().enumerate() {
+            let map = &mut self.dates[n / PARTS].uuids[n % PARTS];
+            map.reserve(ids.len());
+            for (id, at) in ids {
+                claim(map.entry(id), at, &mut taken);
+            }
         }
     }
 
     /// The holder of an id.
     pub(super) fn holder(&mut self, date: i32, id: &str) -> Option<&mut Holder> {
-        let of_date = self.date(date);
-        match uuid(id) {
-            Some(value) => of_date.uuids.get_mut(&Uuid::from(value)),
+        let place = self.place(date);
+        let of_date = &mut self.dates[place];
+        match uuid(id).map(Uuid::from) {
+            Some(id) => of_date.uuids[part(of_date.seed.hash_one(id))].get_mut(&id),
             None => of_date.others.get_mut(id),
         }
     }
 
     /// What tells the ids of a date, for a long row of questions.
     pub(super) fn of(&mut self, date: i32) -> Known<'_> {
-        let of_date = self.date(date);
+        let place = self.place(date);
+        let of_date = &mut self.dates[place];
         if of_date.filter.is_empty() {
-            let bits = (of_date.uuids.len() * 16).next_power_of_two().max(64);
+            let count: usize = of_date.uuids.iter().map(HashMap::len).sum();
+            let bits = (count * 16).next_power_of_two().max(64);
             of_date.filter = vec![0; bits / 64];
-            let seed = of_date.uuids.hasher();
-            for id in of_date.uuids.keys() {
-                let bit = seed.hash_one(id) as usize & (bits - 1);
+            for id in of_date.uuids.iter().flat_map(HashMap::keys) {
+                let bit = of_date.seed.hash_one(id) as usize & (bits - 1);
                 of_date.filter[bit / 64] |= 1 << (bit % 64);
             }
         }
         Known(of_date)
+    }
+}
+
+fn claim<K>(entry: Entry<'_, K, Holder>, at: At, taken: &mut impl FnMut(&mut Holder, At)) {
+    match entry {
+        Entry::Vacant(free) => {
+            free.insert(Winner::New(at).into());
+        }
+        Entry::Occupied(held) => taken(held.into_mut(), at),
     }
 }
 
@@ -128,8 +161,20 @@ impl Known<'_> {
     pub(super) fn contains(&self, id: &str) -> bool {
         let Some(value) = uuid(id) else { return self.0.others.contains_key(id) };
         let id = Uuid::from(value);
-        let bit = self.0.uuids.hasher().hash_one(&id) as usize & (self.0.filter.len() * 64 - 1);
-        self.0.filter[bit / 64] >> (bit % 64) & 1 == 1 && self.0.uuids.contains_key(&id)
+        let hash = self.0.seed.hash_one(id);
+        let bit = hash as usize & (self.0.filter.len() * 64 - 1);
+        self.0.filter[bit / 64] >> (bit % 64) & 1 == 1 && self.0.uuids[part(hash)].contains_key(&id)
+    }
+}
+
+/// Ids that are UUIDs.
+#[derive(Default)]
+pub(crate) struct UuidSet(HashSet<Uuid, Seed>);
+
+impl UuidSet {
+    /// Notes an id; false where it was there already.
+    pub(crate) fn insert(&mut self, value: u128) -> bool {
+        self.0.insert(Uuid::from(value))
     }
 }
 
@@ -149,69 +194,33 @@ impl Hash for Uuid {
     }
 }
 
-/// A hash of two numbers by folded multiplication, an order of magnitude faster than the standard library's; the seed is
-/// random, since ids come from outside.
-struct Seed(u64);
-
-impl Default for Seed {
-    fn default() -> Self {
-        Self(RandomState::new().build_hasher().finish())
-    }
-}
-
-impl BuildHasher for Seed {
-    type Hasher = Fold;
-
-    fn build_hasher(&self) -> Fold {
-        Fold(self.0)
-    }
-}
-
-struct Fold(u64);
-
-/// The golden ratio's first 64 bits.
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-
-impl Hasher for Fold {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&b| self.write_u64(u64::from(b)));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let product = u128::from(self.0 ^ value) * u128::from(ODD);
-        self.0 = (product as u64) ^ (product >> 64) as u64;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-const HEX: [u8; 256] = {
-    let mut table = [0xff; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        table[b"0123456789abcdef"[digit] as usize] = digit as u8;
-        digit += 1;
-    }
-    table
-};
-
 /// The number that a UUID in its usual spelling stands for; `None` for any other text.
 pub(crate) fn uuid(text: &str) -> Option<u128> {
     let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
-    let (mut value, mut wrong) = (0_u128, 0_u8);
-    for (from, to) in [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)] {
-        let mut part = 0_u64;
-        for &byte in &bytes[from..to] {
-            let digit = HEX[usize::from(byte)];
-            wrong |= digit;
-            part = part << 4 | u64::from(digit & 15);
-        }
-        value = value << (4 * (to - from)) | u128::from(part);
-    }
     let dashes = [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-');
-    (dashes && wrong < 16).then_some(value)
+    let eight = |a: usize, b: usize| {
+        let mut digits = [0; 8];
+        digits[..4].copy_from_slice(&bytes[a..a + 4]);
+        digits[4..].copy_from_slice(&bytes[b..b + 4]);
+        hexadecimal(digits)
+    };
+    let parts = [eight(0, 4)?, eight(9, 14)?, eight(19, 24)?, eight(28, 32)?];
+    dashes.then(|| parts.into_iter().fold(0, |value, part| value << 32 | u128::from(part)))
+}
+
+/// The number that eight small hexadecimal digits stand for, all eight at once.
+fn hexadecimal(digits: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let text = u64::from_be_bytes(digits);
+    // Letters have bit 6 set, digits have not; `a` is 0x61.
+    let letters = text >> 6 & ONES;
+    let values = (text & (ONES * 15)) + letters * 9;
+    // Spelled again, the values must give the text; a `g` would, as 16.
+    let above_nine = (values + ONES * 6) >> 4 & ONES;
+    let again = values + ONES * 0x30 + above_nine * 0x27;
+    let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    (again == text && values & (ONES * 0xf0) == 0).then_some((fours | fours >> 16) as u32)
 }
 
 #[cfg(test)]
@@ -226,6 +235,11 @@ mod tests {
             "01234567-89ab-8def-8123-456789abcdeg",
             "0123456--9ab-8def-8123-456789abcdef",
             "01234567089ab-8def-8123-456789abcdef",
+            "0123456/-89ab-8def-8123-456789abcdef",
+            "0123456:-89ab-8def-8123-456789abcdef",
+            "0123456`-89ab-8def-8123-456789abcdef",
+            "0123456g-89ab-8def-8123-456789abcdef",
+            "012345é-89ab-8def-8123-456789abcdef",
             "x",
             "",
         ];
@@ -236,20 +250,23 @@ mod tests {
 
     #[test]
     fn an_id_is_held_by_one_row_a_date() {
-        let mut ids = Ids::new(10);
+        let mut ids = Ids::default();
         let texts: Vec<_> =
             (0..1000_u128).map(|n| uuid::Uuid::from_u128(n << 40 | n).to_string()).chain(["odd".into()]).collect();
-        for (n, id) in (0..).zip(&texts) {
-            assert!(ids.claim(1, id, (0, n)).is_none());
-        }
+        let rows = || (0..).zip(&texts).map(|(n, id)| (1, id.as_str(), (0, n)));
+        ids.claim(rows(), |_, at| panic!("{at:?} is the first"));
+        ids.claim(texts.iter().map(|id| (2, id.as_str(), (3, 4))), |_, at| panic!("{at:?} is of another date"));
         for id in &texts {
-            assert!(ids.of(1).contains(id) && !ids.of(2).contains(id));
-            assert!(ids.claim(2, id, (3, 4)).is_none());
+            assert!(ids.of(1).contains(id) && !ids.of(5).contains(id));
         }
         assert!(!ids.of(1).contains("even") && !ids.of(1).contains("01234567-89ab-8def-8123-456789abcdef"));
-        let holder = ids.claim(1, &texts[7], (9, 9)).unwrap();
-        assert_eq!(holder.get(), Winner::New((0, 7)));
-        holder.set(Winner::Old(5));
+        let mut taken = Vec::new();
+        ids.claim([(1, texts[7].as_str(), (9, 9)), (1, "odd", (9, 10))].into_iter(), |holder, at| {
+            taken.push((holder.get(), at));
+            holder.set(Winner::Old(5));
+        });
+        taken.sort_by_key(|(_, at)| *at);
+        assert_eq!(taken, [(Winner::New((0, 7)), (9, 9)), (Winner::New((0, 1000)), (9, 10))]);
         assert_eq!(ids.holder(1, &texts[7]).map(|h| h.get()), Some(Winner::Old(5)));
         assert_eq!(ids.holder(2, "odd").map(|h| h.get()), Some(Winner::New((3, 4))));
     }

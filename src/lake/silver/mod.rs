@@ -2,6 +2,8 @@
 //!
 //! For each stream at every finished refinement: silver + dead_letter + quarantine + duplicate = bronze, row for row.
 
+mod cell;
+mod hash;
 mod ids;
 mod rules;
 mod shape;
@@ -10,18 +12,19 @@ mod step;
 mod text;
 mod unique;
 
-pub(crate) use ids::uuid;
+pub use cell::CellFinder;
+pub(crate) use ids::{UuidSet, uuid};
 pub use rules::{AGE_US, AHEAD_US, ID_CONFLICT, Rule, Verdicts, apply_rules, rules};
 pub use shape::to_silver;
 pub(crate) use step::silver_app_id;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::snapshot::DataFile;
 use super::table::Table;
-use super::{Lake, Progress, go_on};
+use super::{Lake, Progress, Ticker, go_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Side, Stream};
 
@@ -121,45 +124,36 @@ impl Lake {
         };
         let until = tables.bronze.state()?.version;
         let grown = report.silver.entry(stream.name().into()).or_default();
-        let (mut done, mut lost) = (0, 0);
         let total: u64 = waiting(&tables, stream, until)?.iter().map(|(_, files)| count(files)).sum();
+        let mut ticker = Ticker::new("silver", "rows", total, progress);
+        let mut lost = 0;
         loop {
             go_on(cancel)?;
             let at = Reached::read(&tables, stream)?;
             report.bronze_versions.insert(stream.name().into(), at.silver);
             let changes = tables.bronze.changes(at.silver, at.pending.unwrap_or(until).max(until))?;
-            let Some((target, files)) = next_step(changes, at.pending, options.shard_rows as u64) else {
-                return Ok(());
-            };
-            let done_sides = at.sides.map(|side| side == target);
-            let step =
-                Step { stream, tables: &tables, from: at.silver, target, done: done_sides, files, options, cancel };
-            let before = done;
-            let mut said = Instant::now();
-            let mut read = |rows: u64| {
-                done += rows;
-                if said.elapsed() > Duration::from_millis(100) {
-                    said = Instant::now();
-                    let detail = stream.name().to_owned();
-                    progress(Progress { stage: "silver".into(), done, total: Some(total), unit: "rows", detail });
-                }
-            };
-            match step.run(&mut read) {
+            let Some((target, files)) = next_step(changes, at.pending, options.shard_rows as u64) else { break };
+            let done = at.sides.map(|side| side == target);
+            let step = Step { stream, tables: &tables, from: at.silver, target, done, files, options, cancel };
+            let before = ticker.report.done;
+            match step.run(&mut |rows| ticker.add(rows, stream.name())) {
                 Ok(counts) => {
                     *grown += counts.silver;
                     report.dead_letter += counts.dead_letter;
                     report.quarantine += counts.quarantine;
                     report.duplicate += counts.duplicate;
-                    let detail = stream.name().to_owned();
-                    progress(Progress { stage: "silver".into(), done, total: Some(total), unit: "rows", detail });
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && lost < ATTEMPTS => {
                     lost += 1;
-                    done = before;
+                    ticker.report.done = before;
                 }
                 Err(error) => return Err(error),
             }
         }
+        if total > 0 {
+            ticker.say();
+        }
+        Ok(())
     }
 }
 

@@ -11,10 +11,10 @@ use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use crate::error::{Error, Result};
 use crate::schema::{Kind, Stream};
 
-/// The longest time that a device's clock may be ahead of the time at which the event was sent [µs].
+/// The longest time that a device's clock may be ahead of the time at which the event was sent, in µs.
 pub const AHEAD_US: i64 = 5 * 60 * 1_000_000;
 
-/// The greatest age of an event when it was sent [µs].
+/// The greatest age of an event when it was sent, in µs.
 pub const AGE_US: i64 = 30 * 24 * 3600 * 1_000_000;
 
 const DIRECTIONS: &[&str] = &[
@@ -55,9 +55,9 @@ enum Test {
     OneOf(&'static [&'static str]),
     Place,
     EachFrom(i32),
-    /// At most this much later than `sentAt` [µs].
+    /// At most this much later than `sentAt`, in µs.
     NotAfterSent(i64),
-    /// At most this much earlier than `sentAt` [µs].
+    /// At most this much earlier than `sentAt`, in µs.
     NotBeforeSent(i64),
 }
 

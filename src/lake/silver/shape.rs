@@ -8,9 +8,9 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimestampMicrosecondType};
-use h3o::{LatLng, Resolution};
 
 use super::super::partition::{day, file_schema};
+use super::cell::CellFinder;
 use crate::error::{Error, Result};
 use crate::schema::{Kind, SILVER_PARTITION, Stream, silver_schema};
 
@@ -20,11 +20,11 @@ pub(super) fn silver_file_schema(stream: Stream) -> SchemaRef {
 }
 
 /// The rows of `batch`, which has the wire's columns and where its rows came from, under silver's names and without
-/// `event_date`. Row `i` stays row `i`.
+/// `event_date`. Row `i` stays row `i`. `finder` remembers cells from batch to batch; its results do not depend on it.
 ///
 /// # Errors
 /// `Config` where a column is missing.
-pub fn to_silver(stream: Stream, batch: &RecordBatch) -> Result<RecordBatch> {
+pub fn to_silver(stream: Stream, batch: &RecordBatch, finder: &mut CellFinder) -> Result<RecordBatch> {
     let schema = silver_file_schema(stream);
     let given = |name: &str| {
         batch
@@ -41,7 +41,7 @@ pub fn to_silver(stream: Stream, batch: &RecordBatch) -> Result<RecordBatch> {
         Ok(match (name, &place) {
             ("lat", Some((lat, _))) => Arc::new(lat.clone()),
             ("lon", Some((_, lon))) => Arc::new(lon.clone()),
-            ("h3_cell", Some((lat, lon))) => cells(lat, lon),
+            ("h3_cell", Some((lat, lon))) => cells(lat, lon, finder),
             ("lateness_s", _) => lateness(given("timestamp")?, given("sentAt")?),
             ("road_id" | "h3_cell", _) => new_null_array(&DataType::Utf8, batch.num_rows()),
             _ => Arc::clone(given(name)?),
@@ -100,30 +100,10 @@ fn join(lat: &Float64Array, lon: &Float64Array, kind: &DataType) -> Result<Array
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, Arc::new(degrees), nulls)?))
 }
 
-fn cells(lat: &Float64Array, lon: &Float64Array) -> ArrayRef {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+fn cells(lat: &Float64Array, lon: &Float64Array, finder: &mut CellFinder) -> ArrayRef {
     let mut out = StringBuilder::with_capacity(lat.len(), lat.len() * 15);
-    // A device that stands still, as cameras and stations do, has the same cell again.
-    let mut last = (f64::NAN, f64::NAN);
-    let mut text = [0_u8; 15];
-    for row in 0..lat.len() {
-        if lat.is_null(row) || lon.is_null(row) {
-            out.append_null();
-            continue;
-        }
-        let place = (lat.value(row), lon.value(row));
-        if place != last {
-            let Ok(point) = LatLng::new(place.0, place.1) else {
-                out.append_null();
-                continue;
-            };
-            let cell = u64::from(point.to_cell(Resolution::Nine));
-            for (i, digit) in text.iter_mut().enumerate() {
-                *digit = HEX[(cell >> (4 * (14 - i))) as usize & 15];
-            }
-            last = place;
-        }
-        out.append_value(std::str::from_utf8(&text).unwrap_or_default());
+    for (lat, lon) in lat.iter().zip(lon) {
+        out.append_option(lat.zip(lon).and_then(|(lat, lon)| finder.find(lat, lon)));
     }
     Arc::new(out.finish())
 }
@@ -133,21 +113,4 @@ fn lateness(time: &ArrayRef, sent: &ArrayRef) -> ArrayRef {
         (time.as_primitive::<TimestampMicrosecondType>(), sent.as_primitive::<TimestampMicrosecondType>());
     let seconds = time.iter().zip(sent).map(|(time, sent)| Some((sent? - time?) as f64 / 1e6));
     Arc::new(seconds.collect::<Float64Array>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_has_the_cell_that_h3_gives_it() {
-        let lat = Float64Array::from(vec![Some(37.769_377), None, Some(48.8566), Some(f64::INFINITY)]);
-        let lon = Float64Array::from(vec![Some(-122.388_903), Some(1.0), Some(2.3522), Some(0.0)]);
-        let cells = cells(&lat, &lon);
-        let texts: Vec<_> = cells.as_string::<i32>().iter().collect();
-        // The first is the example of h3's own documentation, at resolution 9.
-        assert_eq!(texts[0], Some("89283082e73ffff"));
-        assert_eq!((texts[1], texts[3]), (None, None));
-        assert_eq!(texts[2].map(str::len), Some(15));
-    }
 }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, new_null_array};
+use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use deltalake_core::kernel::Add;
 use serde_json::json;
@@ -22,6 +22,8 @@ use super::super::go_on;
 use super::super::partition::{Values, date_text, file_schema};
 use super::super::snapshot::DataFile;
 use super::super::table::{Commit, Plan, Table, commit_id};
+use super::cell::CellFinder;
+use super::hash::Seed;
 use super::ids::At;
 use super::rules::apply_rules;
 use super::shape::{event_dates, silver_file_schema, to_silver};
@@ -118,6 +120,7 @@ impl Step<'_> {
         read: &mut dyn FnMut(u64),
     ) -> Result<Rows> {
         let mut rows = Rows { batches: Vec::new(), dates: Vec::new() };
+        let mut finder = CellFinder::default();
         for file in files {
             for batch in self.bronze_batches(file)? {
                 go_on(self.cancel)?;
@@ -138,7 +141,7 @@ impl Step<'_> {
                     batch = filter_record_batch(&batch, &verdicts.sound())?;
                 }
                 if batch.num_rows() > 0 {
-                    let silver = to_silver(self.stream, &batch)?;
+                    let silver = to_silver(self.stream, &batch, &mut finder)?;
                     rows.dates.push(event_dates(&silver));
                     rows.batches.push(silver);
                 }
@@ -299,17 +302,45 @@ impl Output {
 
     /// Writes the rows that stay, each date's sorted by device and time.
     fn silver(&mut self, rows: &Rows, verdict: &Verdict) -> Result<()> {
-        let sources: Vec<&RecordBatch> = rows.batches.iter().collect();
+        let Some(first) = rows.batches.first() else { return Ok(()) };
+        let columns: Vec<_> = (0..first.num_columns()).map(|column| Column::new(&rows.batches, column)).collect();
         for (date, kept) in &verdict.kept {
             let values: Values = vec![(SILVER_PARTITION.into(), Some(date_text(*date)))];
             let sorted = sorted(&rows.batches, kept)?;
             for chunk in sorted.chunks(WRITE_ROWS) {
                 let picked: Vec<_> = chunk.iter().map(|&(b, r)| (b as usize, r as usize)).collect();
-                self.silver.write(&values, &interleave_record_batch(&sources, &picked)?)?;
+                let columns = columns.iter().map(|column| column.pick(&picked)).collect::<Result<Vec<_>>>()?;
+                self.silver.write(&values, &RecordBatch::try_new(first.schema(), columns)?)?;
             }
             self.kept += kept.len() as u64;
         }
         Ok(())
+    }
+}
+
+/// One column of a shard's batches.
+enum Column<'a> {
+    /// Texts that are all the same, as the topic is: nothing to pick.
+    Same(Option<&'a str>),
+    Parts(Vec<&'a dyn Array>),
+}
+
+impl<'a> Column<'a> {
+    fn new(batches: &'a [RecordBatch], column: usize) -> Self {
+        let parts = || batches.iter().map(move |batch| batch.column(column));
+        let texts = || parts().filter_map(|part| part.as_string_opt::<i32>()).flatten();
+        match texts().next() {
+            Some(first) if texts().all(|text| text == first) => Self::Same(first),
+            _ => Self::Parts(parts().map(AsRef::as_ref).collect()),
+        }
+    }
+
+    fn pick(&self, rows: &[(usize, usize)]) -> Result<ArrayRef> {
+        Ok(match self {
+            Self::Same(Some(text)) => Arc::new(StringArray::new_repeated(text, rows.len())),
+            Self::Same(None) => new_null_array(&DataType::Utf8, rows.len()),
+            Self::Parts(parts) => interleave(parts, rows)?,
+        })
     }
 }
 
@@ -327,7 +358,7 @@ fn sorted(batches: &[RecordBatch], rows: &[At]) -> Result<Vec<At>> {
     }
     // Few devices send many rows: number them once, put each one's rows together, and order those by time, which they
     // nearly are.
-    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut numbers: HashMap<&str, u32, Seed> = HashMap::default();
     let mut groups: Vec<(&str, Vec<(i64, At)>)> = Vec::new();
     for &at in rows {
         let device = devices[at.0 as usize].value(at.1 as usize);
@@ -340,7 +371,7 @@ fn sorted(batches: &[RecordBatch], rows: &[At]) -> Result<Vec<At>> {
     groups.sort_unstable_by_key(|(device, _)| *device);
     let mut sorted = Vec::with_capacity(rows.len());
     for (_, mut group) in groups {
-        group.sort();
+        group.sort_unstable();
         sorted.extend(group.into_iter().map(|(_, at)| at));
     }
     Ok(sorted)

@@ -78,22 +78,24 @@ impl<'a> Positions<'a> {
 /// Decides on the rows of one shard against each other and against silver's `files`.
 pub(super) fn resolve(stream: Stream, rows: &Rows, files: &[DataFile], cancel: &AtomicBool) -> Result<Verdict> {
     let positions = rows.batches.iter().map(Positions::of).collect::<Result<Vec<_>>>()?;
-    let mut ids = Ids::new(rows.batches.iter().map(RecordBatch::num_rows).sum());
+    let texts = rows.batches.iter().map(id_column).collect::<Result<Vec<_>>>()?;
+    let new = rows.dates.iter().enumerate().flat_map(|(b, dates)| {
+        let texts = texts[b];
+        dates.iter().enumerate().map(move |(r, &date)| (date, texts.value(r), (b as u32, r as u32)))
+    });
+    let mut ids = Ids::default();
     let mut losers: Vec<At> = Vec::new();
-    for (b, batch) in rows.batches.iter().enumerate() {
-        let texts = id_column(batch)?;
-        for row in 0..batch.num_rows() {
-            let at = (b as u32, row as u32);
-            let Some(holder) = ids.claim(rows.dates[b][row], texts.value(row), at) else { continue };
-            let Winner::New((wb, wr)) = holder.get() else { continue };
-            if positions[b].cmp(row, &positions[wb as usize], wr as usize) == Ordering::Less {
-                losers.push((wb, wr));
-                holder.set(Winner::New(at));
-            } else {
-                losers.push(at);
-            }
+    ids.claim(new, |holder, at| {
+        let Winner::New(other) = holder.get() else { return };
+        let of = |at: At| (&positions[at.0 as usize], at.1 as usize);
+        let ((ours, row), (theirs, other_row)) = (of(at), of(other));
+        if ours.cmp(row, theirs, other_row) == Ordering::Less {
+            losers.push(other);
+            holder.set(Winner::New(at));
+        } else {
+            losers.push(at);
         }
-    }
+    });
 
     let old = known(stream, rows, &mut ids, files, cancel)?;
     let mut displaced: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
