@@ -168,7 +168,7 @@ def _refresh_one(lake: _core.Lake, query: sql.Query, memory: str | None) -> Refr
                 raise
         else:
             break
-    return Refreshed(query.name, rows, windows, version, time.monotonic() - started)
+    return Refreshed(query.name, rows, windows, version, round(time.monotonic() - started, 3))
 
 
 def _compute(lake: _core.Lake, query: sql.Query, memory: str | None) -> tuple[int | None, int, str]:

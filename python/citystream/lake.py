@@ -293,7 +293,7 @@ class Lake:
             quarantine=silver["quarantine"],
             duplicate=silver["duplicate"],
             tables=tuple(tables),
-            seconds=time.monotonic() - started,
+            seconds=round(time.monotonic() - started, 3),
         )
 
     def table(self, name: str) -> Table:

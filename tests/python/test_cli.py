@@ -302,6 +302,29 @@ class TestJobs:
         assert "generate_data.py is there already. Add --force" in again.err
         assert citystream("jobs", "copy", "jobs", "--force").status == 0
 
+    def test_the_original_script_by_its_variables(self, citystream, broker, topics, tmp_path):
+        assert citystream("jobs", "copy", ".").status == 0
+        script = tmp_path / "generate_data.py"
+        text = script.read_text()
+        assert len([line for line in text.split('"""')[2].splitlines() if line.strip()]) <= 12
+        # Its day, made short.
+        small = text.replace("vehicles=2_000", "vehicles=60").replace('duration="1d"', 'duration="1h"')
+        assert small != text
+        script.write_text(small)
+        environment = {f"{stream.upper()}_TOPIC": topic for stream, topic in topics.items()}
+        environment["KAFKA_BOOTSTRAP_SERVERS"] = broker.bootstrap_servers
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        report = cs.Lake(tmp_path / "lake").ingest(broker.bootstrap_servers, topics=topics)
+        assert done.stdout.startswith(f"{report.records:,} events delivered to {broker.bootstrap_servers}, 0 failed")
+
 
 class TestExitCodes:
     @pytest.mark.parametrize(

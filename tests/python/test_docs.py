@@ -12,6 +12,7 @@ import pytest
 
 import citystream
 from citystream import sql
+from citystream.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODULES = ["citystream", *(m.name for m in pkgutil.walk_packages(citystream.__path__, "citystream."))]
@@ -66,6 +67,16 @@ def test_the_page_of_tables_and_the_headers_agree(query):
         (own,) = (c.unit for c in query.columns if c.name == column)
         # A row of the page that holds several columns lists its units.
         assert (own or "–") in unit.split(", "), column
+
+
+def test_the_page_of_settings_is_a_good_file(tmp_path):
+    (example,) = re.findall(r"```toml\n(.*?)```", (DOCS / "settings.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "citystream.toml").write_text(example)
+    settings = Settings({}, tmp_path / "citystream.toml")
+    assert settings.get("faults.late_bound") == "10min"
+    assert settings.security({})["sasl.username"] == "me"
+    set_there = [value.key for value in settings if value.source != "default"]
+    assert len(set_there) > 15
 
 
 def test_the_page_of_tables_has_the_dimensions():
