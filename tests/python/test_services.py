@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 from services import kafka
+from services.broker import cluster_id
 from services.process import accepts
 
 TOPICS = "org.apache.kafka.tools.TopicCommand"
@@ -64,3 +66,10 @@ def test_a_command_gets_the_address_of_a_zookeeper_broker_and_its_exit_code_is_p
     command = [sys.executable, "-m", "services", "kafka", "--mode", "zookeeper", "--", sys.executable, "-c", check]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(TESTS)}, check=False, timeout=120)
     assert done.returncode == 42
+
+
+def test_a_cluster_id_is_no_option_of_a_command():
+    # These bytes begin with "-" as base64.
+    found = cluster_id(uuid.UUID(bytes=b"\xf8" + bytes(15)))
+    assert found[0].isalpha()
+    assert len(found) == 22

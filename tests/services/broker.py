@@ -21,6 +21,11 @@ LOGGING = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 CONSOLE_PRODUCER = {"kraft": "org.apache.kafka.tools.ConsoleProducer", "zookeeper": "kafka.tools.ConsoleProducer"}
 
 
+def cluster_id(source: uuid.UUID) -> str:
+    """A Kafka cluster id. It begins with a letter: Kafka's tool takes one that begins with `-` for an option."""
+    return "C" + base64.urlsafe_b64encode(source.bytes).decode().rstrip("=")[1:]
+
+
 class Broker:
     """A running broker. Addresses and data stay the same over `stop`/`kill` and `start`."""
 
@@ -106,7 +111,7 @@ class Broker:
     def _format(self) -> None:
         if (self.folder / "data" / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = cluster_id(uuid.uuid4())
         self.tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties()))
 
     def _start_zookeeper(self) -> None:
