@@ -31,15 +31,14 @@
 //! the next. `close` commits when every message was delivered, else aborts and says so.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), _core::error::Error> {
+//! # fn send(messages: &_core::schema::Messages) -> Result<(), _core::error::Error> {
 //! use std::sync::atomic::AtomicBool;
 //! use std::time::Duration;
 //! use _core::kafka::{PublishOptions, Publisher};
-//! # let messages: _core::schema::Messages = unimplemented!();
 //!
 //! let cancel = AtomicBool::new(false);
 //! let mut publisher = Publisher::open(PublishOptions::new("localhost:9092"), &cancel)?;
-//! publisher.send("gps_data", &messages, &cancel)?;
+//! publisher.send("gps_data", messages, &cancel)?;
 //! let report = publisher.close(Duration::from_secs(60), &cancel)?;
 //! println!("{} delivered, {} failed", report.delivered(), report.failed());
 //! # Ok(()) }

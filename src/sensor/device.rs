@@ -54,13 +54,16 @@ pub fn clock_of(stream: Stream, entity: u32) -> Option<u64> {
 /// out of the rhythm. Whether the next one is made is another question: the vehicle may park before.
 pub fn next_report(rng: Rng, stream: Stream, entity: u32, counter: u64) -> Option<(i64, u64)> {
     match stream {
-        Stream::Vehicle => counter.is_multiple_of(4).then_some((10 * SECOND, 4)),
+        Stream::Vehicle => counter.is_multiple_of(4).then_some((VEHICLE_PERIOD, 4)),
         Stream::Gps => Some((gps_period(rng, entity), 1)),
         Stream::Traffic => Some((CAMERA_INTERVAL, 1)),
         Stream::Weather => Some((STEP, 1)),
         _ => None,
     }
 }
+
+/// Time between two reports of a vehicle under way, in milliseconds `[assumed]`.
+pub const VEHICLE_PERIOD: i64 = 10 * SECOND;
 
 /// Sampling period of a receiver in milliseconds: 20 % of devices 1 s, 30 % 5 s, 30 % 30 s, 20 % 60 s `[assumed]`.
 pub fn gps_period(rng: Rng, vehicle: u32) -> i64 {

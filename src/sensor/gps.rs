@@ -14,7 +14,7 @@ use super::vehicle::heading;
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::network::Place;
-use crate::city::rng::{Purpose, Rng, to_unit};
+use crate::city::rng::Purpose;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
@@ -39,16 +39,6 @@ pub struct GpsReading {
     accuracy: f32,
 }
 
-/// Sampling period of a receiver in milliseconds: 20 % of devices 1 s, 30 % 5 s, 30 % 30 s, 20 % 60 s `[assumed]`.
-fn period(rng: Rng, vehicle: u32) -> i64 {
-    match to_unit(rng.bits(Purpose::Device, u64::from(vehicle), 3)) {
-        u if u < 0.2 => 1_000,
-        u if u < 0.5 => 5_000,
-        u if u < 0.8 => 30_000,
-        _ => 60_000,
-    }
-}
-
 /// Fixes made in the window.
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let city = &observer.city;
@@ -59,7 +49,7 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
             continue;
         }
         let entity = u64::from(vehicle);
-        let period = period(rng, vehicle);
+        let period = device::gps_period(rng, vehicle);
         let phase = device::phase(rng, entity << 1 | 1, period);
         let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, period, phase);
         if time >= crossing.t_out.min(window.to) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, points, times};
-use super::device::{self, HEADING_FROM_KMH, round};
+use super::device::{self, HEADING_FROM_KMH, VEHICLE_PERIOD, round};
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
@@ -14,9 +14,6 @@ use crate::city::motion::State;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
-
-/// Time between two reports under way, in milliseconds `[assumed]`.
-const PERIOD: i64 = 10_000;
 
 /// What a report says beside the vehicle's fixed attributes.
 #[derive(Debug, Clone, Copy)]
@@ -60,12 +57,12 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
             let still = State { offset: 0.0, speed: 0.0 };
             push(vehicle, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading(still));
         }
-        let phase = device::phase(rng, u64::from(vehicle), PERIOD);
-        let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, PERIOD, phase);
+        let phase = device::phase(rng, u64::from(vehicle), VEHICLE_PERIOD);
+        let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, VEHICLE_PERIOD, phase);
         let motion = window.motion(i, &city.network.specs[crossing.road as usize]);
         while time < crossing.t_out.min(window.to) {
             push(vehicle, time, number, Cause::Period, reading(motion.at(time)));
-            time += PERIOD;
+            time += VEHICLE_PERIOD;
             number += 1;
         }
     }
