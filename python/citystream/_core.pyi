@@ -323,12 +323,12 @@ class Lake:
 
         Returns:
             `version`, `path`, `files` (path, rows, bytes, partition, stats of each), `partition_columns`, `schema`,
-            `txns` (by application id), `last_commit_ms`.
+            `txns` (by application id), `last_commit_ms`, `data` (the rows of that version, an `ArrowStream`).
         """
     def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
         """Files with new rows added after a version (-1 is all), as in `snapshot`."""
     def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
-        """A table's rows as an Arrow stream, partition columns filled in."""
+        """The rows of a table's newest version as an Arrow stream, partition columns filled in."""
     def replace(
         self,
         table: str,

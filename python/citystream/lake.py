@@ -138,10 +138,10 @@ class Tables(tuple[TableInfo, ...]):
 
 
 class Table(ArrowStream):
-    """A table as Arrow. What is said of it is of one version; a consumer that comes later reads the newest."""
+    """One version of a table as Arrow; what is committed later doesn't change it."""
 
-    def __init__(self, name: str, found: Mapping[str, Any], core: _core.ArrowStream) -> None:
-        super().__init__(name, core)
+    def __init__(self, name: str, found: Mapping[str, Any]) -> None:
+        super().__init__(name, found["data"])
         #: Version of the table.
         self.version: int = found["version"]
         #: The folder of its Delta log.
@@ -310,7 +310,7 @@ class Lake:
             ConfigError: There is no such table; names the nearest.
         """
         self._known(name)
-        return Table(name, self.core.snapshot(name), self.core.scan(name))
+        return Table(name, self.core.snapshot(name))
 
     def query(self, query: str) -> duckdb.DuckDBPyRelation:
         """A DuckDB relation over the tables as they are now: what is committed later doesn't change it.

@@ -23,6 +23,7 @@ pub mod topics;
 
 mod client;
 mod headers;
+mod ledger;
 mod native;
 mod slot;
 

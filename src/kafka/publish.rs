@@ -44,30 +44,22 @@
 //! # Ok(()) }
 //! ```
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::Array as _;
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use super::auth::Security;
-use super::client::{self, Journal, TICK};
+use super::client::{self, TICK};
+use super::ledger::{Ledger, Tally};
+pub use super::ledger::{MAX_TOPICS, Report, TopicReport, Watch};
 use super::native::kept::Kept;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Messages;
-
-/// Topics that one publisher can send to.
-pub const MAX_TOPICS: usize = 64;
-
-/// Different reasons kept for each topic.
-const MAX_REASONS: usize = 5;
 
 /// How long answers are served before the queue or the flag is looked at again.
 const SERVE: Duration = Duration::from_millis(5);
@@ -158,169 +150,6 @@ impl PublishOptions {
     }
 }
 
-/// What became of the messages of one topic.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TopicReport {
-    /// Handed over by `send`: the sum of the next three.
-    pub sent: u64,
-    /// Acknowledged by the broker.
-    pub delivered: u64,
-    /// Refused, or not acknowledged within the delivery timeout.
-    pub failed: u64,
-    /// Neither yet; after `close`: given up.
-    pub queued: u64,
-    /// Key and value bytes of the delivered ones, before compression.
-    pub bytes: u64,
-    /// The first five different reasons of the failed ones.
-    pub reasons: Vec<String>,
-}
-
-/// What became of the messages, by topic.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Each topic that was sent to.
-    pub topics: BTreeMap<String, TopicReport>,
-}
-
-impl Report {
-    fn sum(&self, of: impl Fn(&TopicReport) -> u64) -> u64 {
-        self.topics.values().map(of).sum()
-    }
-
-    /// Messages handed over.
-    pub fn sent(&self) -> u64 {
-        self.sum(|t| t.sent)
-    }
-
-    /// Messages acknowledged.
-    pub fn delivered(&self) -> u64 {
-        self.sum(|t| t.delivered)
-    }
-
-    /// Messages refused.
-    pub fn failed(&self) -> u64 {
-        self.sum(|t| t.failed)
-    }
-
-    /// Messages that are neither.
-    pub fn queued(&self) -> u64 {
-        self.sum(|t| t.queued)
-    }
-
-    /// Key and value bytes of the delivered ones.
-    pub fn bytes(&self) -> u64 {
-        self.sum(|t| t.bytes)
-    }
-}
-
-/// The account of a [`Publisher`], for another thread or for after it is gone.
-#[derive(Clone)]
-pub struct Watch(Arc<Ledger>);
-
-impl Watch {
-    /// The account as it stands.
-    pub fn report(&self) -> Report {
-        self.0.report()
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watch").field(&self.report()).finish()
-    }
-}
-
-/// Counts of one topic. Written by the publisher's thread only; read by any.
-struct Tally {
-    topic: String,
-    sent: AtomicU64,
-    delivered: AtomicU64,
-    failed: AtomicU64,
-    bytes: AtomicU64,
-    reasons: Mutex<Vec<String>>,
-}
-
-impl Tally {
-    fn new(topic: &str) -> Self {
-        Self {
-            topic: topic.to_owned(),
-            sent: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            reasons: Mutex::new(Vec::new()),
-        }
-    }
-
-    fn refuse(&self, reason: &str) {
-        self.failed.fetch_add(1, Relaxed);
-        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        if reasons.len() < MAX_REASONS && !reasons.iter().any(|known| known == reason) {
-            reasons.push(reason.to_owned());
-        }
-    }
-
-    fn report(&self) -> TopicReport {
-        // `sent` last: what is delivered or failed was sent before.
-        let (delivered, failed) = (self.delivered.load(Relaxed), self.failed.load(Relaxed));
-        let sent = self.sent.load(Relaxed).max(delivered + failed);
-        TopicReport {
-            sent,
-            delivered,
-            failed,
-            queued: sent - delivered - failed,
-            bytes: self.bytes.load(Relaxed),
-            reasons: self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
-    }
-}
-
-/// rdkafka's context: the journal, and a tally for each topic, by the number that travels with each message.
-struct Ledger {
-    journal: Journal,
-    tallies: [OnceLock<Tally>; MAX_TOPICS],
-}
-
-impl Ledger {
-    fn report(&self) -> Report {
-        let known = self.tallies.iter().filter_map(OnceLock::get);
-        Report { topics: known.map(|tally| (tally.topic.clone(), tally.report())).collect() }
-    }
-}
-
-impl ClientContext for Ledger {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.journal.log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.journal.error(error, reason);
-    }
-
-    fn stats_raw(&self, _statistics: &[u8]) {}
-}
-
-impl ProducerContext for Ledger {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
-        let Some(tally) = self.tallies.get(topic).and_then(OnceLock::get) else { return };
-        match result {
-            Ok(message) => {
-                let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
-                tally.bytes.fetch_add(bytes as u64, Relaxed);
-                tally.delivered.fetch_add(1, Relaxed);
-            }
-            Err((error, _)) => match error.rdkafka_error_code() {
-                // Given up by `close` or by the drop: it stays counted as queued.
-                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                Some(code) => tally.refuse(&code.to_string()),
-                None => tally.refuse(&error.to_string()),
-            },
-        }
-    }
-}
-
 /// Sends messages; the [module](self) is the manual.
 pub struct Publisher {
     options: PublishOptions,
@@ -370,8 +199,7 @@ impl Publisher {
                     .set("message.timeout.ms", millis(delivery));
             }
         }
-        let ledger = Ledger { journal: Journal::default(), tallies: [const { OnceLock::new() }; MAX_TOPICS] };
-        let producer: BaseProducer<Ledger> = config.create_with_context(ledger).map_err(client::refused)?;
+        let producer: BaseProducer<Ledger> = config.create_with_context(Ledger::default()).map_err(client::refused)?;
         let (connection, journal) = (producer.client(), &producer.context().journal);
         let serve = || producer.poll(Duration::ZERO);
         let cluster_id = client::first_contact(connection, journal, &options.servers, options.timeout, cancel, serve)?;
@@ -650,16 +478,6 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reasons_are_few_and_different() {
-        let tally = Tally::new("t");
-        for reason in ["a", "a", "b", "c", "d", "e", "f"] {
-            tally.refuse(reason);
-        }
-        let report = tally.report();
-        assert_eq!((report.failed, report.reasons.join("")), (7, "abcde".to_owned()));
-    }
 
     #[test]
     fn compressions_have_names() {

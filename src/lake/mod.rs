@@ -242,7 +242,7 @@ impl Lake {
     /// # Errors
     /// As [`Lake::snapshot`]; `Config` for a column that the table has not.
     pub fn scan(&self, name: &str, columns: Option<&[&str]>) -> Result<Scan> {
-        Scan::new(self.snapshot(name)?, columns)
+        self.snapshot(name)?.scan(columns)
     }
 
     /// Every table with its size.

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::{Add, LogicalFileView};
 use serde_json::Value;
 
+use super::scan::Scan;
 use super::table::{State, Table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,6 +47,16 @@ pub struct Snapshot {
     pub txns: BTreeMap<String, i64>,
     /// When the version was committed, in ms since the epoch.
     pub last_commit_ms: Option<i64>,
+}
+
+impl Snapshot {
+    /// The rows: `columns` of them, or all. Whatever is committed later, they are those of this version.
+    ///
+    /// # Errors
+    /// `Config` for a column that the table has not.
+    pub fn scan(&self, columns: Option<&[&str]>) -> Result<Scan> {
+        Scan::new(self.clone(), columns)
+    }
 }
 
 impl DataFile {

@@ -122,6 +122,8 @@ impl Lake {
     fn snapshot<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Bound<'py, PyDict>> {
         let found = py.detach(|| self.lake.snapshot(table)).map_err(|e| to_py(py, &e))?;
         let snapshot = PyDict::new(py);
+        let data = stream(table, found.clone(), None).map_err(|e| to_py(py, &e))?;
+        snapshot.set_item("data", Py::new(py, data)?)?;
         snapshot.set_item("version", found.version)?;
         snapshot.set_item("path", found.path.display().to_string())?;
         snapshot.set_item("files", files(py, &found.files)?)?;
@@ -139,15 +141,7 @@ impl Lake {
 
     #[pyo3(signature = (table, *, columns = None))]
     fn scan(&self, py: Python<'_>, table: &str, columns: Option<Vec<String>>) -> PyResult<ArrowStream> {
-        let begin = {
-            let (lake, table) = (self.lake.clone(), table.to_owned());
-            move || {
-                let names: Option<Vec<&str>> = columns.as_ref().map(|c| c.iter().map(String::as_str).collect());
-                lake.scan(&table, names.as_deref())
-            }
-        };
-        let schema = py.detach(|| begin().map(|scan| scan.schema())).map_err(|e| to_py(py, &e))?;
-        Ok(ArrowStream::new(table, schema, move || Ok(Box::new(begin()?))))
+        py.detach(|| stream(table, self.lake.snapshot(table)?, columns)).map_err(|e| to_py(py, &e))
     }
 
     #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description))]
@@ -196,6 +190,16 @@ impl Lake {
             self.lake.check(cancel.flag(), run.progress)
         })
     }
+}
+
+/// The rows of one version, from the start for each consumer.
+fn stream(table: &str, snapshot: lake::Snapshot, columns: Option<Vec<String>>) -> Result<ArrowStream> {
+    let begin = move || {
+        let names: Option<Vec<&str>> = columns.as_ref().map(|c| c.iter().map(String::as_str).collect());
+        snapshot.scan(names.as_deref())
+    };
+    let schema = begin()?.schema();
+    Ok(ArrowStream::new(table, schema, move || Ok(Box::new(begin()?))))
 }
 
 fn gap_rule(name: &str) -> Result<OnGap> {

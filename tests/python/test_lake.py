@@ -25,6 +25,18 @@ def delta(lake, name):
     return DeltaTable(f"{lake.path}/{name.replace('.', '/')}").to_pyarrow_table()
 
 
+def test_a_table_stays_at_its_version(tmp_path):
+    lake = cs.Lake(tmp_path / "lake")
+    morning = {"seed": 7, "vehicles": 100, "start": "2026-06-01T07:00:00Z"}
+    lake.ingest(cs.City(**morning, duration="20min"))
+    table = lake.table("bronze.traffic")
+    before = pa.table(table)
+    lake.ingest(cs.City(**morning, duration="40min"))
+    assert lake.table("bronze.traffic").version > table.version
+    assert pa.table(table).equals(before)
+    assert before.num_rows == table.row_count < lake.table("bronze.traffic").row_count
+
+
 def test_every_table_is_there_even_when_empty(tmp_path):
     lake = cs.Lake(tmp_path / "lake")
     lake.ingest(cs.City(vehicles=20, duration="1min"))

@@ -1,0 +1,204 @@
+//! The account of a publisher: what became of each message, by topic.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::ProducerContext;
+
+use super::client::Journal;
+
+/// Topics that one publisher can send to.
+pub const MAX_TOPICS: usize = 64;
+
+/// Different reasons kept for each topic.
+const MAX_REASONS: usize = 5;
+
+/// What became of the messages of one topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicReport {
+    /// Handed over by `send`: the sum of the next three.
+    pub sent: u64,
+    /// Acknowledged by the broker.
+    pub delivered: u64,
+    /// Refused, or not acknowledged within the delivery timeout.
+    pub failed: u64,
+    /// Neither yet; after `close`: given up.
+    pub queued: u64,
+    /// Key and value bytes of the delivered ones, before compression.
+    pub bytes: u64,
+    /// The first five different reasons of the failed ones.
+    pub reasons: Vec<String>,
+}
+
+/// What became of the messages, by topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Each topic that was sent to.
+    pub topics: BTreeMap<String, TopicReport>,
+}
+
+impl Report {
+    fn sum(&self, of: impl Fn(&TopicReport) -> u64) -> u64 {
+        self.topics.values().map(of).sum()
+    }
+
+    /// Messages handed over.
+    pub fn sent(&self) -> u64 {
+        self.sum(|t| t.sent)
+    }
+
+    /// Messages acknowledged.
+    pub fn delivered(&self) -> u64 {
+        self.sum(|t| t.delivered)
+    }
+
+    /// Messages refused.
+    pub fn failed(&self) -> u64 {
+        self.sum(|t| t.failed)
+    }
+
+    /// Messages that are neither.
+    pub fn queued(&self) -> u64 {
+        self.sum(|t| t.queued)
+    }
+
+    /// Key and value bytes of the delivered ones.
+    pub fn bytes(&self) -> u64 {
+        self.sum(|t| t.bytes)
+    }
+}
+
+/// The account of a [`Publisher`](super::Publisher), for another thread or for after it is gone.
+#[derive(Clone)]
+pub struct Watch(pub(super) Arc<Ledger>);
+
+impl Watch {
+    /// The account as it stands.
+    pub fn report(&self) -> Report {
+        self.0.report()
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.report()).finish()
+    }
+}
+
+/// Counts of one topic. Written by the publisher's thread only; read by any.
+pub(super) struct Tally {
+    pub(super) topic: String,
+    pub(super) sent: AtomicU64,
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+    reasons: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    pub(super) fn new(topic: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            sent: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            reasons: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(super) fn refuse(&self, reason: &str) {
+        self.failed.fetch_add(1, Relaxed);
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        if reasons.len() < MAX_REASONS && !reasons.iter().any(|known| known == reason) {
+            reasons.push(reason.to_owned());
+        }
+    }
+
+    fn report(&self) -> TopicReport {
+        // `sent` last: what is delivered or failed was sent before.
+        let (delivered, failed) = (self.delivered.load(Relaxed), self.failed.load(Relaxed));
+        let sent = self.sent.load(Relaxed).max(delivered + failed);
+        TopicReport {
+            sent,
+            delivered,
+            failed,
+            queued: sent - delivered - failed,
+            bytes: self.bytes.load(Relaxed),
+            reasons: self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// rdkafka's context: the journal, and a tally for each topic, by the number that travels with each message.
+pub(super) struct Ledger {
+    pub(super) journal: Journal,
+    pub(super) tallies: [OnceLock<Tally>; MAX_TOPICS],
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { journal: Journal::default(), tallies: [const { OnceLock::new() }; MAX_TOPICS] }
+    }
+}
+
+impl Ledger {
+    pub(super) fn report(&self) -> Report {
+        let known = self.tallies.iter().filter_map(OnceLock::get);
+        Report { topics: known.map(|tally| (tally.topic.clone(), tally.report())).collect() }
+    }
+}
+
+impl ClientContext for Ledger {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.journal.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.journal.error(error, reason);
+    }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
+}
+
+impl ProducerContext for Ledger {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
+        let Some(tally) = self.tallies.get(topic).and_then(OnceLock::get) else { return };
+        match result {
+            Ok(message) => {
+                let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
+                tally.bytes.fetch_add(bytes as u64, Relaxed);
+                tally.delivered.fetch_add(1, Relaxed);
+            }
+            Err((error, _)) => match error.rdkafka_error_code() {
+                // Given up by `close` or by the drop: it stays counted as queued.
+                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
+                Some(code) => tally.refuse(&code.to_string()),
+                None => tally.refuse(&error.to_string()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_few_and_different() {
+        let tally = Tally::new("t");
+        for reason in ["a", "a", "b", "c", "d", "e", "f"] {
+            tally.refuse(reason);
+        }
+        let report = tally.report();
+        assert_eq!((report.failed, report.reasons.join("")), (7, "abcde".to_owned()));
+    }
+}
