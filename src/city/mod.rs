@@ -26,7 +26,7 @@ use rng::Rng;
 
 /// The model's version: part of the city's id, so that ids of two versions never meet. Raise it when the same options
 /// give another trace.
-pub const MODEL_VERSION: u64 = 2;
+pub const MODEL_VERSION: u64 = 3;
 
 /// What makes a city: the same options give the same trace.
 #[derive(Debug, Clone, PartialEq)]

@@ -73,6 +73,10 @@ pub struct Road {
     pub line: u16,
     /// Weather and air cell of its middle.
     pub cell: u16,
+    /// Whether it runs below ground: no satellite is seen.
+    pub tunnel: bool,
+    /// Whether high buildings stand on both sides: satellites are seen badly.
+    pub canyon: bool,
 }
 
 /// A camera at a fixed place of a road.
@@ -108,6 +112,10 @@ pub struct Network {
 const SPACING: f64 = 1_000.0;
 /// Junctions stand up to this far from the grid, as a share of the spacing.
 const JITTER: f64 = 0.1375;
+/// Arterials whose middle is so near the centre run below ground, in metres `[assumed]`.
+const TUNNEL: f64 = 700.0;
+/// Where high buildings stand: so far from the centre, as a share of half the city's width `[assumed]`.
+const CANYON: f64 = 0.2;
 /// Latitude and longitude of the centre: the city of the original workflow, Birmingham.
 const CENTRE: (f64, f64) = (52.4862, -1.8904);
 /// Metres per degree of latitude.
@@ -199,6 +207,8 @@ impl Network {
                 let (p, q) = (self.junctions[from], self.junctions[to]);
                 let (dx, dy) = (q.x - p.x, q.y - p.y);
                 let middle = Place { x: f64::midpoint(p.x, q.x), y: f64::midpoint(p.y, q.y) };
+                let from_centre = (middle.x * middle.x + middle.y * middle.y).sqrt();
+                let tunnel = class == RoadClass::Arterial && from_centre < TUNNEL;
                 self.roads.push(Road {
                     from: from as u32,
                     to: to as u32,
@@ -208,6 +218,8 @@ impl Network {
                     heading: (libm::atan2(dx, dy).to_degrees().rem_euclid(360.0) * 10.0).round() / 10.0 % 360.0,
                     line: line as u16,
                     cell: self.cell_at(middle),
+                    tunnel,
+                    canyon: class != RoadClass::Motorway && !tunnel && from_centre < CANYON * self.half,
                 });
             }
         }
