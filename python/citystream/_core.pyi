@@ -6,6 +6,7 @@ calling thread about ten times a second with `stage`, `done`, `total` (None wher
 "records", "rows" or "files") and `detail`.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, final
 
@@ -81,6 +82,13 @@ def stream_fields(stream: str) -> list[dict[str, Any]]:
 def fault_defaults() -> dict[str, float | int | str]:
     """Each fault's rate (0.0), bound and instant (milliseconds), and kind, by name, where nothing is said."""
 
+def trace_options(folder: str | os.PathLike[str]) -> dict[str, int]:
+    """The city of a saved trace: `seed`, `vehicles`, `start_ms`, and as `duration_ms` what it covers.
+
+    Raises:
+        StoreError: The folder holds none that this version can read.
+    """
+
 def scenarios() -> list[dict[str, Any]]:
     """The named scenarios.
 
@@ -151,6 +159,7 @@ class City:
         streams: Names of the event streams to make; None is all five.
         faults: Faults that differ from `fault_defaults`, or from the scenario.
         scenario: The name of a scenario, for its faults; None is none.
+        trace: Folder of this city's saved trace, which is observed instead of a simulation.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -169,6 +178,7 @@ class City:
         streams: list[str] | None = None,
         faults: dict[str, float | int | str] | None = None,
         scenario: str | None = None,
+        trace: str | os.PathLike[str] | None = None,
     ) -> City: ...
     @property
     def faults(self) -> dict[str, float | int | str]:
@@ -183,6 +193,8 @@ class City:
         """One stream's events as an Arrow stream; also of "reference" and the three "truth_..." streams."""
     def batches(self) -> Batches:
         """Stream and Arrow record batch, in the order in which they would be sent."""
+    def save_trace(self, folder: str | os.PathLike[str], *, progress: _Progress = None) -> int:
+        """Saves the simulation, or what is missing of it; gives the milliseconds that the folder then covers."""
     def roads(self) -> ArrowStream:
         """The roads as Arrow: roadId, name, roadClass, district, lengthM, lanes, freeFlowKmh, geometry."""
     def cameras(self) -> ArrowStream:

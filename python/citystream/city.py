@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _core, times, topics
@@ -12,14 +15,19 @@ from .arrow import ArrowStream
 from .errors import ConfigError
 from .faults import Faults, scenarios
 from .network import Network
+from .progress import shown
 from .report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from .progress import Progress
+
 _ROW_BATCH = 2_048
 
 
+DEFAULT_SEED = 7
+DEFAULT_VEHICLES = 2_000
 DEFAULT_START = "2026-06-01T00:00:00Z"
 DEFAULT_DURATION = "1d"
 
@@ -30,8 +38,8 @@ class City:
     The same seed gives the same events, byte for byte, whatever the number of threads or parts.
 
     Args:
-        seed: Chooses the city.
-        vehicles: Size of the fleet, parked ones included.
+        seed: Chooses the city; None is 7.
+        vehicles: Size of the fleet, parked ones included; None is 2,000.
         start: First simulated instant: a datetime or ISO 8601 text, UTC where it names no zone; None is the scenario's
             time of day, else midnight, of 2026-06-01, a Monday.
         duration: Simulated time: a timedelta or text such as "90s", "5min", "1d"; None is the scenario's, else a day.
@@ -39,9 +47,12 @@ class City:
         threads: Worker threads; 0 is one for each core.
         faults: What goes wrong on the way; what isn't set is the scenario's, else nothing.
         scenario: A named set of faults, as `scenarios()` lists them.
+        trace: Folder of a saved trace (see `City.trace`), which is observed instead of a simulation. Seed, vehicles and
+            start are the trace's, and so is the duration where none is given; sensors, faults and parts are free.
 
     Raises:
-        ConfigError: An option is out of its range.
+        ConfigError: An option is out of its range, or not the trace's.
+        StoreError: There is no trace in the folder.
 
     Examples:
         >>> import citystream as cs
@@ -55,30 +66,27 @@ class City:
     def __init__(
         self,
         *,
-        seed: int = 7,
-        vehicles: int = 2_000,
+        seed: int | None = None,
+        vehicles: int | None = None,
         start: times.Instant | None = None,
         duration: times.Duration | None = None,
         streams: Iterable[str] | None = None,
         threads: int = 0,
         faults: Faults | None = None,
         scenario: str | None = None,
+        trace: str | os.PathLike[str] | None = None,
     ) -> None:
         faults = faults or Faults()
-        # An unknown name is the compiled city's to refuse.
-        plan = None if scenario is None else scenarios().get(scenario)
+        saved = None if trace is None else _core.trace_options(trace)
         # A single name is an iterable of letters, and surely not meant so.
         names = [streams] if isinstance(streams, str) else None if streams is None else list(streams)
+        defaults = saved or {"seed": DEFAULT_SEED, "vehicles": DEFAULT_VEHICLES}
+        seed = defaults["seed"] if seed is None else seed
+        vehicles = defaults["vehicles"] if vehicles is None else vehicles
         for what, value in (("seed", seed), ("vehicles", vehicles), ("threads", threads)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(f"{what} is {value!r}. Give a whole number from 0")
-        if start is None:
-            start_ms = times.instant_ms(DEFAULT_START) + ((plan and plan.starts_at) or 0)
-        else:
-            start_ms = times.instant_ms(start, "start")
-        if duration is None:
-            duration = (plan and plan.duration) or DEFAULT_DURATION
-        length_ms = times.duration_ms(duration)
+        start_ms, length_ms = _time(start, duration, saved, scenario)
         self._make = partial(
             _core.City,
             seed=seed,
@@ -89,20 +97,23 @@ class City:
             streams=names,
             faults=faults.core(),
             scenario=scenario,
+            trace=trace,
         )
         #: The compiled city; not part of the API.
         self.core = self._make()
         self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
         self._part = (0, 1)
-        shown = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
-        shown.append(f"duration={times.duration_text(length_ms)!r}")
+        words = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
+        words.append(f"duration={times.duration_text(length_ms)!r}")
         if names is not None:
-            shown.append(f"streams={self._streams!r}")
+            words.append(f"streams={self._streams!r}")
         if scenario is not None:
-            shown.append(f"scenario={scenario!r}")
+            words.append(f"scenario={scenario!r}")
         if faults != Faults():
-            shown.append(f"faults={faults!r}")
-        self._shown = f"City({', '.join(shown)})"
+            words.append(f"faults={faults!r}")
+        if trace is not None:
+            words.append(f"trace={os.fspath(trace)!r}")
+        self._shown = f"City({', '.join(words)})"
 
     @property
     def id(self) -> str:
@@ -170,6 +181,41 @@ class City:
         part.core = self._make(part=index, parts=of)
         return part
 
+    def trace(self, folder: str | os.PathLike[str], *, progress: Progress = None) -> TraceReport:
+        """Simulates the city once and saves what really happened; `City(trace=folder)` observes it without simulating.
+
+        What the folder already has of this city is kept: a save that was stopped goes on with the hour that it was in,
+        and a longer run continues a shorter one. docs/traces.md names the tables.
+
+        Args:
+            folder: An empty or new folder, or one with this city's trace.
+            progress: None shows a bar where somebody can see it; see `citystream.progress`.
+
+        Raises:
+            ConfigError: The folder holds something else.
+            StoreError: It can't be written.
+
+        Examples:
+            >>> import citystream as cs, tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> city = cs.City(vehicles=50, duration="1h")
+            >>> city.trace(folder, progress=False).covered
+            '1h'
+            >>> list(cs.City(trace=folder).rows("weather")) == list(city.rows("weather"))
+            True
+        """
+        began = time.monotonic()
+        with shown(progress) as callback:
+            covered_ms = self.core.save_trace(folder, progress=callback)
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return TraceReport(
+            folder=os.fspath(folder),
+            covered=times.duration_text(covered_ms),
+            files=len(files),
+            bytes=sum(path.stat().st_size for path in files),
+            seconds=time.monotonic() - began,
+        )
+
     def __repr__(self) -> str:
         index, of = self._part
         return self._shown + (f".part({index}, {of})" if of > 1 else "")
@@ -201,6 +247,17 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class TraceReport(Report):
+    """What a folder holds after a trace was saved to it."""
+
+    folder: str
+    covered: str
+    files: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class WriteReport(Report):
     """What was written to files."""
 
@@ -210,6 +267,25 @@ class WriteReport(Report):
     bytes: int
     seconds: float
     files: tuple[str, ...]
+
+
+def _time(
+    start: times.Instant | None, duration: times.Duration | None, saved: dict[str, int] | None, scenario: str | None
+) -> tuple[int, int]:
+    """Start and duration in milliseconds: what is given, else the saved trace's, the scenario's, the default."""
+    if saved:
+        defaults = (saved["start_ms"], saved["duration_ms"])
+    else:
+        # An unknown name is the compiled city's to refuse.
+        plan = None if scenario is None else scenarios().get(scenario)
+        defaults = (
+            times.instant_ms(DEFAULT_START) + ((plan and plan.starts_at) or 0),
+            times.duration_ms((plan and plan.duration) or DEFAULT_DURATION),
+        )
+    return (
+        defaults[0] if start is None else times.instant_ms(start, "start"),
+        defaults[1] if duration is None else times.duration_ms(duration),
+    )
 
 
 def _stream(core: _core.City, stream: str) -> ArrowStream:

@@ -87,6 +87,7 @@ SETTINGS = {
         Setting("city.streams", _texts, "a list of names"),
         Setting("city.threads", _whole, "a whole number", 0),
         Setting("city.scenario", _text, "a name"),
+        Setting("city.trace", _text, "a folder"),
         *(
             Setting(f"faults.{name}", _number, "a share", 0.0)
             for name in (

@@ -3,6 +3,8 @@
 //! Crashes and breakdowns follow the vehicle-kilometres driven; fires, medical and police calls follow population and
 //! hour. The traffic engine calls in; the road is blocked from the report to the clearance.
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::{self, HOUR, MINUTE, SECOND};
 use super::fleet::VehicleType;
 use super::rng::{Purpose, Rng, to_exponential, to_normal, to_unit};
@@ -22,7 +24,7 @@ const CALLS: [(IncidentKind, f64); 3] =
     [(IncidentKind::Medical, 150.0), (IncidentKind::Police, 180.0), (IncidentKind::Fire, 10.0)];
 
 /// An incident that is not over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Incident {
     /// Its number.
     pub number: u32,

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod demand;
+mod checkpoint;
 mod dispatch;
 pub mod fleet;
 pub mod flow;
@@ -11,6 +12,7 @@ pub mod network;
 pub mod rng;
 pub mod routes;
 pub mod signals;
+pub mod saved;
 mod simulation;
 pub mod trace;
 pub mod weather;

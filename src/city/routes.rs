@@ -9,6 +9,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::network::Network;
 
 /// Groups of drivers; one in so many is rerouted at a refresh: 25 % `[assumed]`.
@@ -48,7 +50,48 @@ struct Group {
     next: Arc<Vec<u8>>,
 }
 
+/// What the tables are made of, beside the network: the costs by which each group of drivers goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Known {
+    /// Different ones; each for every road.
+    costs: Vec<Vec<u32>>,
+    /// For each group its place in `costs`.
+    of_group: [u8; GROUPS],
+    turn: u8,
+}
+
 impl Routes {
+    /// What [`Routes::restore`] makes the same tables of.
+    pub fn known(&self) -> Known {
+        let mut costs: Vec<Vec<u32>> = Vec::new();
+        let of_group = std::array::from_fn(|g| {
+            let cost = &*self.groups[g].cost_ms;
+            let place = costs.iter().position(|c| c == cost).unwrap_or_else(|| {
+                costs.push(cost.clone());
+                costs.len() - 1
+            });
+            place as u8
+        });
+        Known { costs, of_group, turn: self.turn as u8 }
+    }
+
+    /// Makes every group's tables anew. `None` where the costs are not of this network.
+    pub fn restore(&mut self, network: &Network, known: Known) -> Option<()> {
+        let roads = network.roads.len();
+        if known.costs.iter().any(|c| c.len() != roads) || usize::from(known.turn) >= GROUPS {
+            return None;
+        }
+        let make = |cost: Vec<u32>| {
+            let next = Arc::new(self.tables(network, &cost));
+            Group { cost_ms: Arc::new(cost), next }
+        };
+        let made: Vec<Group> = known.costs.into_iter().map(make).collect();
+        let groups: Option<Vec<Group>> = known.of_group.iter().map(|g| made.get(usize::from(*g)).cloned()).collect();
+        self.groups = groups?;
+        self.turn = usize::from(known.turn);
+        Some(())
+    }
+
     /// Tables for a network by free-flow times; `waits` is the mean wait in milliseconds at the end of each road.
     pub fn new(network: &Network, waits: &[u32]) -> Self {
         let mut arriving = vec![Vec::new(); network.junctions.len()];

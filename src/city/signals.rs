@@ -1,5 +1,7 @@
 //! Traffic lights with fixed cycles: two phases by heading, splits by lanes, offsets that make a green wave.
 
+use serde::{Deserialize, Serialize};
+
 use super::network::{Network, RoadClass};
 
 /// Cycle in milliseconds `[assumed]`; usual ones are 60 to 120 s.
@@ -12,7 +14,7 @@ const LEAST_GREEN: u32 = 20_000;
 const GREEN_WAVE: f64 = 15.0;
 
 /// When the light at the end of a road is green: from `start` on for `green`, each `cycle`, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal {
     /// Cycle; 0 where there is no light.
     pub cycle: u32,

@@ -8,6 +8,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::City;
 use super::clock::{self, HOUR, MINUTE};
 use super::demand;
@@ -25,7 +27,7 @@ pub(super) const SHORTEST_STAY: i64 = MINUTE;
 /// Time between two refreshes of the routes (city.md).
 const REROUTE: i64 = 5 * MINUTE;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Event {
     /// Weather and air rows are due.
     Weather,
@@ -41,7 +43,7 @@ pub(super) enum Event {
     Depart { vehicle: u32 },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct State {
     /// The road at whose end it stands, or that it drives on.
     pub road: u32,
@@ -79,27 +81,27 @@ pub struct Simulation {
 #[derive(Debug)]
 pub(super) struct World {
     pub city: Arc<City>,
-    routes: Routes,
-    weather: Weather,
-    queue: BinaryHeap<Reverse<(i64, Event)>>,
+    pub routes: Routes,
+    pub weather: Weather,
+    pub queue: BinaryHeap<Reverse<(i64, Event)>>,
     pub vehicles: Vec<State>,
     /// The vehicles that dispatch sends.
     pub responders: Vec<u32>,
     /// For each road, lanes blocked by incidents.
     pub blocked: Vec<u8>,
     /// For each road, whether nobody is let out.
-    closed: Vec<bool>,
+    pub closed: Vec<bool>,
     /// For each road, the milliseconds that it takes at the limit in the present weather.
-    drive_ms: Vec<f32>,
+    pub drive_ms: Vec<f32>,
     /// For each road, delays since the last refresh of the routes: milliseconds and vehicles.
-    delays: Vec<(u64, u32)>,
-    cells: Vec<CellRow>,
+    pub delays: Vec<(u64, u32)>,
+    pub cells: Vec<CellRow>,
     /// Vehicle-kilometres of each cell since its last row.
-    driven: Vec<f64>,
+    pub driven: Vec<f64>,
     pub incidents: Vec<Incident>,
     pub now: i64,
     /// Events before this are due in the present run.
-    end: i64,
+    pub end: i64,
     /// Whether rows are wanted: not in the warm-up.
     pub recording: bool,
     pub rows: TraceRows,
@@ -109,29 +111,8 @@ impl Simulation {
     /// A simulation at the city's start.
     pub fn new(city: Arc<City>) -> Self {
         let begin = city.options.start - WARM_UP;
-        let network = &city.network;
-        let waits: Vec<u32> = network.specs.iter().map(|spec| spec.signal.mean_wait()).collect();
-        let roads = network.roads.len();
-        let world = World {
-            routes: Routes::new(network, &waits),
-            weather: Weather::new(city.rng, begin),
-            queue: BinaryHeap::new(),
-            vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
-            responders: Vec::new(),
-            blocked: vec![0; roads],
-            closed: vec![false; roads],
-            drive_ms: vec![0.0; roads],
-            delays: vec![(0, 0); roads],
-            cells: Vec::new(),
-            driven: vec![0.0; network.cell_count()],
-            incidents: Vec::new(),
-            now: begin,
-            end: begin,
-            recording: false,
-            rows: TraceRows::default(),
-            city: Arc::clone(&city),
-        };
-        let mut simulation = Self { flow: Flow::new(&network.specs, begin), world };
+        let flow = Flow::new(&city.network.specs, begin);
+        let mut simulation = Self { flow, world: World::new(Arc::clone(&city), begin) };
         simulation.world.park_fleet(begin);
         let first_step = begin.div_euclid(weather::STEP) * weather::STEP;
         simulation.world.push(first_step, Event::Weather);
@@ -320,6 +301,32 @@ impl State {
 }
 
 impl World {
+    /// An empty city.
+    pub fn new(city: Arc<City>, begin: i64) -> Self {
+        let network = &city.network;
+        let waits: Vec<u32> = network.specs.iter().map(|spec| spec.signal.mean_wait()).collect();
+        let roads = network.roads.len();
+        Self {
+            routes: Routes::new(network, &waits),
+            weather: Weather::new(city.rng, begin),
+            queue: BinaryHeap::new(),
+            vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
+            responders: responders(&city),
+            blocked: vec![0; roads],
+            closed: vec![false; roads],
+            drive_ms: vec![0.0; roads],
+            delays: vec![(0, 0); roads],
+            cells: Vec::new(),
+            driven: vec![0.0; network.cell_count()],
+            incidents: Vec::new(),
+            now: begin,
+            end: begin,
+            recording: false,
+            rows: TraceRows::default(),
+            city,
+        }
+    }
+
     /// Puts each vehicle where its last trip before `begin` ended.
     fn park_fleet(&mut self, begin: i64) {
         let city = Arc::clone(&self.city);
@@ -333,9 +340,6 @@ impl World {
             let past = plan.trips().iter().take_while(|t| t.departs < begin).count();
             let at = past.checked_sub(1).map_or(vehicle.home, |p| plan.trips()[p].to);
             let emergency = vehicle.kind.is_emergency();
-            if emergency {
-                self.responders.push(v as u32);
-            }
             self.vehicles.push(State {
                 road: arriving[at as usize],
                 to: at,
@@ -482,6 +486,11 @@ impl Drivers for World {
     fn until(&self) -> i64 {
         self.queue.peek().map_or(self.end, |Reverse((time, _))| self.end.min(*time))
     }
+}
+
+fn responders(city: &City) -> Vec<u32> {
+    let fleet = city.fleet.vehicles.iter().zip(0..);
+    fleet.filter(|(vehicle, _)| vehicle.kind.is_emergency()).map(|(_, v)| v).collect()
 }
 
 const KINDS: [IncidentKind; 5] =

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::City;
 use super::clock::{HOUR, MINUTE, SECOND};
 use super::flow::Spec;
@@ -9,7 +11,7 @@ use super::motion::{LONGEST_HOP, Motion};
 use super::weather::CellRow;
 
 /// A vehicle's passage over a road. It is final when the vehicle has left; before, `t_out` is [`OPEN`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
     /// The vehicle.
     pub vehicle: u32,
@@ -37,7 +39,7 @@ pub struct Crossing {
 pub const OPEN: i64 = i64::MAX;
 
 /// A vehicle's exit from a road.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaving {
     /// When.
     pub time: i64,
@@ -48,7 +50,7 @@ pub struct Leaving {
 }
 
 /// The beginning of a vehicle's stay at the end of a road; it lasts until the vehicle's next crossing.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stay {
     /// The vehicle.
     pub vehicle: u32,
@@ -65,7 +67,7 @@ pub struct Stay {
 }
 
 /// A kind of incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IncidentKind {
     /// A crash.
     Accident,
@@ -90,10 +92,16 @@ impl IncidentKind {
             IncidentKind::Breakdown => "Breakdown",
         }
     }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Accident, Self::Fire, Self::Medical, Self::Police, Self::Breakdown];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A step in an incident's life, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
     /// Somebody called.
     Reported,
@@ -118,10 +126,16 @@ impl Status {
             Status::Resolved => "Resolved",
         }
     }
+
+    /// The step of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Reported, Self::Dispatched, Self::OnScene, Self::LanesCleared, Self::Resolved];
+        all.into_iter().find(|status| status.name() == name)
+    }
 }
 
 /// One step of one incident, which happens at the end of a road.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct IncidentStep {
     /// The incident's number.
     pub incident: u32,
@@ -146,7 +160,7 @@ pub struct IncidentStep {
 pub const LOOK_AHEAD: i64 = 10 * SECOND;
 
 /// What happened in `from..to`, each row final; a later advance never changes them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TraceRows {
     /// Start of the time covered.
     pub from: i64,
@@ -162,6 +176,18 @@ pub struct TraceRows {
     pub incidents: Vec<IncidentStep>,
     /// By (time, cell).
     pub cells: Vec<CellRow>,
+}
+
+impl TraceRows {
+    /// Puts `next`, which follows without a gap, behind these.
+    pub fn append(&mut self, mut next: Self) {
+        self.to = next.to;
+        self.entries.append(&mut next.entries);
+        self.exits.append(&mut next.exits);
+        self.stays.append(&mut next.stays);
+        self.incidents.append(&mut next.incidents);
+        self.cells.append(&mut next.cells);
+    }
 }
 
 /// A stretch of the trace in which sensors can observe every device: the rows that touch `from..to`.
@@ -286,7 +312,12 @@ impl Windows {
         let heartbeats = self.heartbeats(from, to, &ended);
 
         for crossing in entries {
-            self.roads[crossing.road as usize].crossings.push_back(crossing);
+            let road = &mut self.roads[crossing.road as usize];
+            if road.crossings.is_empty() && road.exits.is_empty() {
+                // Whoever came before has left and is not felt any more.
+                road.first_exit = crossing.number;
+            }
+            road.crossings.push_back(crossing);
         }
         for exit in exits {
             let road = &mut self.roads[exit.road as usize];
@@ -308,6 +339,22 @@ impl Windows {
             road.forget(to);
         }
         window
+    }
+
+    /// What is held after the window that ended at `from`, as rows: other windows that are given them before the rows that
+    /// follow are the same.
+    pub fn opening(&self, from: i64) -> TraceRows {
+        let mut rows = TraceRows { from, to: from, cells: self.cells.clone(), ..TraceRows::default() };
+        for (held, road) in self.roads.iter().zip(0..) {
+            rows.entries.extend(&held.crossings);
+            let numbers = held.first_exit..;
+            rows.exits.extend(held.exits.iter().zip(numbers).map(|(&time, number)| Leaving { time, road, number }));
+        }
+        rows.stays = self.stays.iter().flatten().map(|stay| Stay { initial: true, ..*stay }).collect();
+        rows.entries.sort_unstable_by_key(|c| (c.t_in, c.road, c.number));
+        rows.exits.sort_unstable_by_key(|e| (e.time, e.road, e.number));
+        rows.stays.sort_unstable_by_key(|s| (s.since, s.vehicle));
+        rows
     }
 
     /// Bytes held.

@@ -3,6 +3,8 @@
 //! Simple models, in the published ranges of city.md: an hourly wet–dry Markov chain, a seasonal and daily temperature,
 //! winds and variation over the city by smooth noise; pollutants from a background and the traffic in the cell.
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::{self, DAY, HOUR, MINUTE};
 use super::rng::{Purpose, Rng, to_exponential};
 
@@ -10,7 +12,7 @@ use super::rng::{Purpose, Rng, to_exponential};
 pub const STEP: i64 = 10 * MINUTE;
 
 /// What the sky does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// Clear.
     Clear,
@@ -35,10 +37,16 @@ impl Condition {
             Condition::Fog => "Fog",
         }
     }
+
+    /// The condition of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Clear, Self::Cloudy, Self::Rain, Self::Snow, Self::Fog];
+        all.into_iter().find(|condition| condition.name() == name)
+    }
 }
 
 /// Weather and air of one cell from `time` on, for one [`STEP`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CellRow {
     /// Start of the step.
     pub time: i64,
@@ -69,7 +77,7 @@ pub struct CellRow {
 }
 
 /// The city's weather; advances hour by hour.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Weather {
     rng: Rng,
     /// The chain's state: hours since the epoch, and whether it is wet.

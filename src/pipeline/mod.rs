@@ -7,6 +7,7 @@ mod pool;
 mod progress;
 mod publish;
 mod topics;
+mod trace;
 mod write;
 
 pub use ingest::{Ingested, KafkaIngest, OnGap, PartitionProgress, ingest_city, ingest_kafka};
@@ -16,4 +17,5 @@ pub use pool::{Pool, in_order, thread_count};
 pub use progress::{Cancel, Progress, Run};
 pub use publish::{Published, account, publish, publish_arrow};
 pub use topics::Topics;
+pub use trace::{SavedRun, save_trace};
 pub use write::{Target, Written, write};

@@ -1,15 +1,17 @@
 //! City → trace → events, with the work on the workers: the source of every sink.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use serde_json::json;
 
 use super::pool::{Pool, in_order};
-use crate::city::trace::{Window, Windows};
+use crate::city::saved::{SavedTrace, TraceReader};
+use crate::city::trace::{TraceRows, Window, Windows};
 use crate::city::{City, CityOptions, Simulation};
 use crate::codec::json as codec;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::{Events, Stream};
 use crate::sensor::{Hold, Labels, Observed, Observer, Samples, SensorOptions, reference};
 
@@ -18,6 +20,8 @@ use crate::sensor::{Hold, Labels, Observed, Observer, Samples, SensorOptions, re
 pub struct Source {
     observer: Observer,
     threads: usize,
+    /// What is observed instead of a simulation.
+    trace: Option<Arc<SavedTrace>>,
 }
 
 /// Events of a stretch of simulated time.
@@ -43,7 +47,28 @@ impl Source {
     /// `Config` where an option is out of range.
     pub fn new(city: CityOptions, sensors: SensorOptions, threads: usize) -> Result<Self> {
         let observer = Observer::new(Arc::new(City::new(city)?), sensors)?;
-        Ok(Self { observer, threads })
+        Ok(Self { observer, threads, trace: None })
+    }
+
+    /// The same city, observed by the trace of it that is saved in a folder.
+    ///
+    /// # Errors
+    /// `Store` where the folder holds no trace that this version can read; `Config` where it is another city's, or covers
+    /// less time.
+    pub fn with_trace(self, folder: &Path) -> Result<Self> {
+        let trace = SavedTrace::open(folder)?;
+        let (wanted, saved) = (&self.city().options, trace.options());
+        let covered = saved.duration;
+        if *wanted != (CityOptions { duration: wanted.duration, ..saved.clone() }) {
+            return Err(Error::config(format!("the trace in {} is of {}", folder.display(), trace.describe()))
+                .help("Leave seed, vehicles and start out: the trace has its own"));
+        }
+        if wanted.duration > covered {
+            let short = format!("the trace in {} covers {covered} ms, not {}", folder.display(), wanted.duration);
+            return Err(Error::config(short)
+                .help("Ask for less, or save a longer run to the same folder: it goes on where the trace ends"));
+        }
+        Ok(Self { trace: Some(Arc::new(trace)), ..self })
     }
 
     /// The city.
@@ -66,7 +91,8 @@ impl Source {
     /// # Errors
     /// `Config` where an option is out of range.
     pub fn with_sensors(&self, sensors: SensorOptions) -> Result<Self> {
-        Ok(Self { observer: Observer::new(Arc::clone(self.city()), sensors)?, threads: self.threads })
+        let observer = Observer::new(Arc::clone(self.city()), sensors)?;
+        Ok(Self { observer, ..self.clone() })
     }
 
     /// The streams wanted that carry events of their own, in order.
@@ -102,15 +128,37 @@ impl Source {
     /// Observes the whole run and applies `work` to each chunk on the workers; results come in order.
     ///
     /// # Errors
-    /// `Internal` where the system refuses a thread.
+    /// `Internal` where the system refuses a thread; `Store` where a saved trace can't be read.
     pub fn observe<R: Send + 'static>(
         &self,
         work: impl Fn(Chunk) -> Result<R> + Send + Sync + 'static,
     ) -> Result<Results<R>> {
-        let pool = Pool::new(self.threads)?;
+        self.observe_on(&Pool::new(self.threads)?, self.city().options.start, work)
+    }
+
+    /// As [`Source::observe`], only what is sent from `position` on: the end of the whole run, row for row. A saved trace is
+    /// read from the hour in which that can begin.
+    ///
+    /// # Errors
+    /// As [`Source::observe`].
+    pub fn observe_from<R: Send + 'static>(
+        &self,
+        position: i64,
+        work: impl Fn(Chunk) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<Results<R>> {
+        self.observe_on(&Pool::new(self.threads)?, position, work)
+    }
+
+    /// As [`Source::observe_from`], on a pool that others use too.
+    pub(super) fn observe_on<R: Send + 'static>(
+        &self,
+        pool: &Arc<Pool>,
+        position: i64,
+        work: impl Fn(Chunk) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<Results<R>> {
         let observer = self.observer.clone();
         let read = move |window: Window| Ok((window.to, observer.observe(&window)));
-        let samples = in_order(Arc::clone(&pool), windows(Arc::clone(self.city())).map(Ok), read);
+        let samples = in_order(Arc::clone(pool), self.windows(position)?, read);
         let observer = self.observer.clone();
         let build = move |(until, samples): (i64, Samples)| {
             let Observed { events, labels } = observer.build(&samples)?;
@@ -120,34 +168,85 @@ impl Source {
             }
             work(chunk)
         };
-        Ok(Box::new(in_order(pool, sent(samples), build)))
+        Ok(Box::new(in_order(Arc::clone(pool), sent(samples, position), build)))
+    }
+
+    /// The windows in which what is sent from `position` on can be read.
+    fn windows(&self, position: i64) -> Result<impl Iterator<Item = Result<Window>> + Send + use<>> {
+        let city = Arc::clone(self.city());
+        let expected = f64::from(city.options.vehicles) * VEHICLE_RATE + 1.0;
+        let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(1, 300) * 1_000;
+        let (start, end) = (city.options.start, city.end());
+        let needed = position - self.sensors().longest_delay();
+        let mut rows = match &self.trace {
+            Some(trace) => Rows::Saved(Box::new(trace.read(needed)?)),
+            None => Rows::NotYet(Arc::clone(&city)),
+        };
+        let mut windows = Windows::new(&city);
+        let mut from = rows.from(start);
+        Ok(std::iter::from_fn(move || {
+            while from < end {
+                let to = (start + ((from - start) / length + 1) * length).min(end);
+                from = to;
+                match rows.advance(to) {
+                    Ok(rows) => {
+                        let window = windows.next(rows);
+                        if to > needed {
+                            return Some(Ok(window));
+                        }
+                    }
+                    Err(error) => {
+                        from = end;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            None
+        }))
     }
 }
 
-/// The windows of a city's whole run.
-fn windows(city: Arc<City>) -> impl Iterator<Item = Window> {
-    let expected = f64::from(city.options.vehicles) * VEHICLE_RATE + 1.0;
-    let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(1, 300) * 1_000;
-    let end = city.end();
-    let mut from = city.options.start;
-    let mut running: Option<(Simulation, Windows)> = None;
-    std::iter::from_fn(move || {
-        if from >= end {
-            return None;
-        }
-        let (simulation, windows) =
-            running.get_or_insert_with(|| (Simulation::new(Arc::clone(&city)), Windows::new(&city)));
-        let to = (from + length).min(end);
-        from = to;
-        Some(windows.next(simulation.advance(to)))
-    })
+/// Where the rows of the trace come from. The simulation begins when it is first asked.
+enum Rows {
+    NotYet(Arc<City>),
+    Simulated(Box<Simulation>),
+    Saved(Box<TraceReader>),
 }
 
-/// Holds readings until they are sent. What would be sent after the end is not: a run is the events sent within its time,
-/// and so the beginning of every longer run.
-fn sent(samples: impl Iterator<Item = Result<(i64, Samples)>>) -> impl Iterator<Item = Result<(i64, Samples)>> {
+impl Rows {
+    fn from(&self, start: i64) -> i64 {
+        match self {
+            Rows::Saved(reader) => reader.from(),
+            Rows::NotYet(_) | Rows::Simulated(_) => start,
+        }
+    }
+
+    fn advance(&mut self, to: i64) -> Result<TraceRows> {
+        if let Rows::NotYet(city) = self {
+            *self = Rows::Simulated(Box::new(Simulation::new(Arc::clone(city))));
+        }
+        match self {
+            Rows::Simulated(simulation) => Ok(simulation.advance(to)),
+            Rows::Saved(reader) => reader.advance(to),
+            Rows::NotYet(_) => Err(Error::internal("no simulation")),
+        }
+    }
+}
+
+/// Holds readings until they are sent, and leaves out what is sent before `position`. What would be sent after the end is
+/// not: a run is the events sent within its time, and so the beginning of every longer run.
+fn sent(
+    samples: impl Iterator<Item = Result<(i64, Samples)>> + Send,
+    position: i64,
+) -> impl Iterator<Item = Result<(i64, Samples)>> + Send {
     let mut hold = Hold::default();
-    samples.map(move |step| step.map(|(until, new)| (until, hold.release(new, until))))
+    samples.filter_map(move |step| {
+        step.map(|(until, new)| {
+            let due = hold.release(new, until);
+            (until > position).then(|| (until, due.sent_from(position)))
+        })
+        .transpose()
+    })
 }
 
 /// `truth_fault` rows: the labels, with the clean payloads as the codec would have written them.

@@ -1,6 +1,7 @@
 //! `City`: options, and the passes over its events.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use arrow::array::{Array, RecordBatch, StructArray};
@@ -12,8 +13,9 @@ use super::arrow::{ArrowBatch, ArrowStream, Batches as BatchPass, next_of, same_
 use super::blocking;
 use super::error::to_py;
 use crate::city::CityOptions;
+use crate::city::saved::SavedTrace;
 use crate::error::{Error, Result};
-use crate::pipeline::{Chunk, Source, Target, Topics, write};
+use crate::pipeline::{Chunk, Source, Target, Topics, save_trace, write};
 use crate::schema::Stream;
 use crate::sensor::{Faults, SCENARIOS, Scenario, SensorOptions, reference, without_harmed};
 
@@ -28,7 +30,7 @@ pub struct City {
 impl City {
     #[new]
     #[pyo3(signature = (*, seed, vehicles, start_ms, duration_ms, part = 0, parts = 1, threads = 0, streams = None,
-        faults = None, scenario = None))]
+        faults = None, scenario = None, trace = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -42,6 +44,7 @@ impl City {
         streams: Option<Vec<String>>,
         faults: Option<&Bound<'_, PyDict>>,
         scenario: Option<&str>,
+        trace: Option<PathBuf>,
     ) -> PyResult<Self> {
         let given = faults.map(fault_values).transpose()?.unwrap_or_default();
         let make = || {
@@ -56,6 +59,10 @@ impl City {
             given.iter().try_for_each(|(name, value)| faults.set(name, value))?;
             let city = CityOptions { seed, vehicles, start: start_ms, duration: duration_ms };
             let source = Source::new(city, SensorOptions { streams, part, parts, faults }, threads)?;
+            let source = match &trace {
+                Some(folder) => source.with_trace(folder)?,
+                None => source,
+            };
             Ok(Self { source })
         };
         py.detach(make).map_err(|e: Error| to_py(py, &e))
@@ -137,6 +144,11 @@ impl City {
         self.table(py, "stations", reference::stations)
     }
 
+    #[pyo3(signature = (folder, *, progress = None))]
+    fn save_trace(&self, py: Python<'_>, folder: PathBuf, progress: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
+        Ok(blocking::run(py, progress, |run| save_trace(&self.source, &folder, run))?.covered)
+    }
+
     #[pyo3(signature = (*, to, out = None, reference = false, topics = None, progress = None))]
     fn write<'py>(
         &self,
@@ -159,6 +171,19 @@ impl City {
         report.set_item("files", written.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>())?;
         Ok(report)
     }
+}
+
+/// The city of a saved trace, and how much it covers.
+#[pyfunction]
+pub fn trace_options(py: Python<'_>, folder: PathBuf) -> PyResult<Bound<'_, PyDict>> {
+    let trace = py.detach(|| SavedTrace::open(&folder)).map_err(|e| to_py(py, &e))?;
+    let &CityOptions { seed, vehicles, start, duration } = trace.options();
+    let options = PyDict::new(py);
+    options.set_item("seed", seed)?;
+    options.set_item("vehicles", vehicles)?;
+    options.set_item("start_ms", start)?;
+    options.set_item("duration_ms", duration)?;
+    Ok(options)
 }
 
 impl City {

@@ -66,6 +66,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(wire_schema, module)?)?;
     module.add_function(wrap_pyfunction!(city::fault_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(city::scenarios, module)?)?;
+    module.add_function(wrap_pyfunction!(city::trace_options, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::describe_topics, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::create_topics, module)?)?;
     Ok(())

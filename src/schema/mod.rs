@@ -15,6 +15,7 @@ mod ids;
 mod record;
 mod reference;
 mod silver;
+mod trace;
 mod traffic;
 mod truth;
 mod vehicle;
@@ -26,6 +27,8 @@ pub use field::{Field, Kind, Origin};
 pub use ids::{CityId, EventId};
 pub use record::{Decoded, Messages, Records, SourceId};
 pub use silver::{SIDE_PARTITION, SILVER_PARTITION, Side, silver_schema};
+
+pub use trace::TraceTable;
 
 use std::sync::{Arc, OnceLock};
 

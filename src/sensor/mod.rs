@@ -196,6 +196,13 @@ impl Observer {
     }
 }
 
+impl SensorOptions {
+    /// The longest time from a reading to its sending, in milliseconds.
+    pub fn longest_delay(&self) -> i64 {
+        sample::MOST_DELAY + self.faults.longest_delay()
+    }
+}
+
 /// Keeps readings until they are sent.
 #[derive(Debug, Default)]
 pub struct Hold {
@@ -234,6 +241,19 @@ impl Hold {
 }
 
 impl Samples {
+    /// Without what is sent before `position`; crossings are sent when they end.
+    #[must_use]
+    pub fn sent_from(mut self, position: i64) -> Self {
+        self.vehicle.drop_before(position);
+        self.gps.drop_before(position);
+        self.traffic.drop_before(position);
+        self.weather.drop_before(position);
+        self.emergency.drop_before(position);
+        let before = self.crossings.partition_point(|c| c.t_out < position);
+        self.crossings.drain(..before);
+        self
+    }
+
     /// Readings and crossings.
     pub fn len(&self) -> usize {
         self.vehicle.samples.len()

@@ -123,7 +123,7 @@ impl<R> Default for Readings<R> {
 /// Sending takes at least this long, and [`MEAN_DELAY`] more on average, up to [`MOST_DELAY`] `[assumed]`.
 const LEAST_DELAY: i64 = 40;
 const MEAN_DELAY: f64 = 120.0;
-const MOST_DELAY: i64 = 5_000;
+pub(super) const MOST_DELAY: i64 = 5_000;
 
 /// When a reading made at `time` is sent.
 fn sending(rng: Rng, key: u64, counter: u64, time: i64) -> i64 {
@@ -207,6 +207,12 @@ impl<R: Reading> Readings<R> {
         if fate.retry_loop {
             (1..=RETRIES).for_each(|n| copy(i64::from(n) * RETRY_EACH, n + 1));
         }
+    }
+
+    /// Drops sorted readings that are sent before `position`.
+    pub fn drop_before(&mut self, position: i64) {
+        let before = self.samples.partition_point(|s| s.head.sent < position);
+        self.samples.drain(..before);
     }
 
     /// Puts readings in the order in which they are sent.

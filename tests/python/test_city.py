@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from cities import small
@@ -249,3 +252,58 @@ def test_the_network_draws_itself(city):
     assert drawn.count("<polyline") == table(city.network.roads).num_rows > 100
     assert drawn.count("<circle") > 5
     assert "nan" not in drawn
+
+
+SAVED = {"seed": 3, "vehicles": 300, "start": "2026-06-01T07:00:00Z"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trace") / "saved"
+    report = cs.City(**SAVED, duration="90min").trace(folder)
+    assert (report.covered, report.folder) == ("1h30min", str(folder))
+    assert report.files > 10
+    assert report.bytes > 10_000
+    return folder
+
+
+class TestTrace:
+    def test_it_is_the_same_city_without_its_options(self, saved):
+        city, observed = cs.City(**SAVED, duration="90min"), cs.City(trace=saved)
+        assert observed.id == city.id
+        assert repr(observed).endswith(f"trace={str(saved)!r})")
+        assert table(observed.events("gps")) == table(city.events("gps"))
+        assert table(observed.truth.crossings) == table(city.truth.crossings)
+
+    def test_parts_faults_and_a_shorter_time_are_free(self, saved):
+        options = {"duration": "1h", "faults": cs.Faults(late=0.1), "streams": ["vehicle"]}
+        city, observed = (c.part(1, 2) for c in (cs.City(**SAVED, **options), cs.City(trace=saved, **options)))
+        assert table(observed.events("vehicle")) == table(city.events("vehicle"))
+        assert table(observed.truth.faults) == table(city.truth.faults)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [({"seed": 4}, "seed 3"), ({"vehicles": 9}, "300 vehicles"), ({"duration": "2h"}, "covers 5400000 ms")],
+    )
+    def test_another_city_or_time_is_refused(self, saved, options, message):
+        with pytest.raises(cs.ConfigError, match=message):
+            cs.City(trace=saved, **options)
+
+    def test_a_folder_without_a_trace_is_named(self, tmp_path):
+        with pytest.raises(cs.StoreError, match=r"trace\.json"):
+            cs.City(trace=tmp_path)
+
+    def test_its_tables_are_parquet_for_anybody(self, saved):
+        ((crossings,),) = duckdb.sql(
+            f"""select count(*) from '{saved}/entries/*.parquet' join '{saved}/exits/*.parquet' using (road, number)
+            where t_in >= '2026-06-01T07:00:00Z' and t_out < '2026-06-01T08:30:00Z'"""
+        ).fetchall()
+        start = dt.datetime(2026, 6, 1, 7, tzinfo=dt.timezone.utc)
+        entered = table(cs.City(trace=saved).truth.crossings)["tIn"].to_pylist()
+        assert crossings == sum(t >= start for t in entered) > 100
+
+    def test_the_query_of_the_docs_runs(self, saved):
+        (sql,) = re.findall(r"```sql\n(.*?)```", Path("docs/traces.md").read_text(), re.DOTALL)
+        rows = duckdb.sql(sql.replace("'trace/", f"'{saved}/")).fetchall()
+        assert len(rows) == 5
+        assert all(vehicles > 0 and 20 < seconds < 600 for _, vehicles, seconds in rows)

@@ -27,6 +27,7 @@ def test_flag_before_environment_before_file_before_default(tmp_path):
         "city.streams": "default",
         "city.threads": "default",
         "city.scenario": "default",
+        "city.trace": "default",
     }
 
 

@@ -54,6 +54,7 @@ class CityOptions:
     streams: Annotated[str | None, _city("Streams to make, with commas.")] = None
     part: Annotated[str | None, _city("Only part I, from 0, of N of the devices.", metavar="I/N")] = None
     threads: Annotated[int | None, _city("Worker threads; 0: one a core.")] = None
+    trace: Annotated[str | None, _city("Folder of a saved trace, observed instead of a simulation.")] = None
     scenario: Annotated[str | None, _fault("Named faults, such as late_storm; see docs/faults.md.")] = None
     late: Annotated[float | None, _fault("Share of events sent late.")] = None
     late_bound: Annotated[str | None, _fault("Greatest delay of these.")] = None
@@ -92,15 +93,16 @@ class CityOptions:
         if faults is None or scenario is not None or any(value is not None for value in given.values()):
             faults = Faults(**given)
         city = City(
-            seed=settings.get("city.seed", self.seed),
-            vehicles=settings.get("city.vehicles", self.vehicles),
-            # A scenario may have its own; so no default of ours.
+            # A scenario or a trace may have its own; so no default of ours.
+            seed=named("city.seed", self.seed),
+            vehicles=named("city.vehicles", self.vehicles),
             start=named("city.start", self.start),
             duration=named("city.duration", self.duration),
             streams=settings.get("city.streams", None if self.streams is None else self.streams.split(",")),
             threads=settings.get("city.threads", self.threads),
             faults=faults,
             scenario=scenario,
+            trace=named("city.trace", self.trace),
         )
         return city if self.part is None else city.part(*_part(self.part))
 

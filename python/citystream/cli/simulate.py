@@ -25,6 +25,7 @@ class Sink(str, Enum):
     parquet = "parquet"
     ndjson = "ndjson"
     arrow = "arrow"
+    trace = "trace"
     stdout = "stdout"
 
 
@@ -37,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
         "citystream simulate --to ndjson --out events --duration 1h",
         "citystream simulate --to kafka --create-topics 4 --speed 60",
         "citystream simulate --to stdout --streams gps --duration 10min | head",
+        "citystream simulate --to trace --out trace && citystream simulate --trace trace --to parquet --out events",
     )
     def simulate(
         city: CityOptions,
@@ -89,6 +91,9 @@ def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: 
         raise ConfigError(f"{'--out' if out is not None else '--json'} can't be used with --to stdout. Leave it out")
     if to is not Sink.stdout and out is None:
         raise ConfigError(f"--to {to.value} has no folder. Add --out FOLDER")
+    if to is Sink.trace:
+        output.report(city.trace(out or "", progress=output.progress), f"Saved to {out}")
+        return
     with shown(output.progress) as callback:
         found = city.core.write(to=to.value, out=out, reference=reference, topics=topics, progress=callback)
     if to is not Sink.stdout:

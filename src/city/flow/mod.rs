@@ -22,6 +22,8 @@ mod wheel;
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use road::{Approach, Road, Slot};
 pub use road::{Spec, VEHICLE_ROOM, WAVE_SPEED};
 use wheel::Wheel;
@@ -97,7 +99,7 @@ pub trait Drivers {
 }
 
 /// Vehicles on roads. See the module.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Flow {
     roads: Vec<Road>,
     slots: Vec<Slot>,

@@ -1,5 +1,7 @@
 //! A road of the queue model: its fixed measures, its ring of vehicles, and its share of a crossing.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::signals::Signal;
 
 /// Room of a standing vehicle in metres: κ = 1/7.5 m per lane (city.md; MATSim's default).
@@ -50,7 +52,7 @@ impl Spec {
 }
 
 /// A vehicle on the road, or one that has left it: then `time` is when, until its place is taken again.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Slot {
     /// When it came in; after it left, when.
     pub time: i64,
@@ -62,7 +64,7 @@ pub(super) struct Slot {
 }
 
 /// State of a road. A place in its ring is taken again at the earliest when the vehicle `storage` places before has left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Road {
     /// Its ring is `slots[first_slot..=first_slot + storage]`.
     pub first_slot: u32,
@@ -123,7 +125,7 @@ impl Road {
 }
 
 /// A queue that wants into another road: a road's own, or the kerb's, where trips begin.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Approach {
     /// When its head is looked at; [`super::NEVER`] while it waits or there is none.
     pub due: i64,

@@ -6,6 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Serialize};
+
 /// log2 of a bucket's width in milliseconds.
 const WIDTH_BITS: u32 = 5;
 /// Width of a bucket in milliseconds.
@@ -14,7 +16,7 @@ const WIDTH: i64 = 1 << WIDTH_BITS;
 const BUCKETS: usize = 8_192;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Wheel {
     /// Start of the open bucket.
     open_from: i64,

@@ -1,0 +1,183 @@
+//! The engine's state as bytes: a run goes on from it exactly where it stopped, without what lies before.
+//!
+//! The bytes are a line that names format, model and city, and the state in postcard's form, compressed by zstd with its
+//! checksum. They belong to the city and the version that wrote them; anything else is refused by name.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::flow::Flow;
+use super::incidents::Incident;
+use super::routes::Known;
+use super::simulation::{Event, Simulation, State, World};
+use super::trace::TraceRows;
+use super::weather::{CellRow, Weather};
+use super::{City, MODEL_VERSION};
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// Raised when the state's form changes.
+const FORMAT: u32 = 1;
+
+/// Everything of a [`Simulation`] that the city does not give, in the order in which it is written.
+type Kept = (
+    Flow,
+    Known,
+    Weather,
+    BinaryHeap<Reverse<(i64, Event)>>,
+    Vec<State>,
+    Vec<u8>,
+    Vec<bool>,
+    Vec<f32>,
+    Vec<(u64, u32)>,
+    Vec<CellRow>,
+    Vec<f64>,
+    Vec<Incident>,
+    i64,
+    TraceRows,
+);
+
+fn head(city: &City) -> String {
+    format!("citystream engine {FORMAT} model {MODEL_VERSION} city {}\n", city.id.to_text())
+}
+
+fn compress(state: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut encoder = zstd::Encoder::new(bytes, 1)?;
+    encoder.include_checksum(true)?;
+    encoder.write_all(state)?;
+    encoder.finish().map(drop)
+}
+
+impl Simulation {
+    /// The state after the last [`Simulation::advance`].
+    ///
+    /// # Errors
+    /// `Internal` where it can't be encoded.
+    pub fn checkpoint(&self) -> Result<Vec<u8>> {
+        let Self { flow, world } = self;
+        let World { city, routes, weather, queue, vehicles, blocked, closed, drive_ms, .. } = world;
+        let World { delays, cells, driven, incidents, now, rows, .. } = world;
+        let kept = (
+            flow,
+            routes.known(),
+            weather,
+            queue,
+            vehicles,
+            blocked,
+            closed,
+            drive_ms,
+            delays,
+            cells,
+            driven,
+            incidents,
+            now,
+            rows,
+        );
+        let failed = || "the engine's state can't be encoded".to_owned();
+        let state = postcard::to_stdvec(&kept).context(ErrorKind::Internal, failed)?;
+        let mut bytes = head(city).into_bytes();
+        compress(&state, &mut bytes).context(ErrorKind::Internal, failed)?;
+        Ok(bytes)
+    }
+
+    /// The simulation of `city` whose state `bytes` are.
+    ///
+    /// # Errors
+    /// `Store` where they are another city's, another version's, or damaged.
+    pub fn resume(city: Arc<City>, bytes: &[u8]) -> Result<Self> {
+        let wanted = head(&city);
+        let line = bytes.iter().position(|b| *b == b'\n').map_or(bytes, |end| &bytes[..=end]);
+        if line != wanted.as_bytes() {
+            let found = String::from_utf8_lossy(&line[..line.len().min(100)]).trim_end().to_owned();
+            return Err(Error::new(
+                ErrorKind::Store,
+                format!("the engine's state is {found:?}, not {:?}", wanted.trim_end()),
+            )
+            .help("It belongs to another city or version: save the trace again in another folder"));
+        }
+        let damaged = || "the engine's state is damaged".to_owned();
+        let state = zstd::decode_all(&bytes[line.len()..]).context(ErrorKind::Store, damaged)?;
+        let kept: Kept = postcard::from_bytes(&state).context(ErrorKind::Store, damaged)?;
+        let (
+            flow,
+            known,
+            weather,
+            queue,
+            vehicles,
+            blocked,
+            closed,
+            drive_ms,
+            delays,
+            cells,
+            driven,
+            incidents,
+            now,
+            rows,
+        ) = kept;
+        let mut world = World::new(Arc::clone(&city), now);
+        world.routes.restore(&city.network, known).ok_or_else(|| Error::new(ErrorKind::Store, damaged()))?;
+        let world = World {
+            weather,
+            queue,
+            vehicles,
+            blocked,
+            closed,
+            drive_ms,
+            delays,
+            cells,
+            driven,
+            incidents,
+            rows,
+            recording: true,
+            ..world
+        };
+        Ok(Self { flow, world })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CityOptions;
+    use super::super::clock::{DAY, HOUR, MINUTE};
+    use super::*;
+
+    const START: i64 = 20_605 * DAY + 7 * HOUR;
+
+    fn city(vehicles: u32) -> Arc<City> {
+        let options = CityOptions { vehicles, start: START, duration: 6 * HOUR, ..CityOptions::default() };
+        Arc::new(City::new(options).unwrap())
+    }
+
+    #[test]
+    fn a_resumed_run_goes_on_exactly_where_it_stopped() {
+        let city = city(4_000);
+        let mut whole = Simulation::new(Arc::clone(&city));
+        // A road closed by hand is part of the state too.
+        whole.advance(START + 20 * MINUTE);
+        whole.set_closed(9, true);
+        whole.advance(START + HOUR + 7);
+        let mut resumed = Simulation::resume(Arc::clone(&city), &whole.checkpoint().unwrap()).unwrap();
+        assert_eq!(resumed.checkpoint().unwrap(), whole.checkpoint().unwrap());
+        for minutes in [90, 150, 240] {
+            let (a, b) = (whole.advance(START + minutes * MINUTE), resumed.advance(START + minutes * MINUTE));
+            assert!(a.entries.len() > 10 && a.exits.len() > 10 && !a.cells.is_empty());
+            assert_eq!(a, b, "{minutes} minutes");
+        }
+        assert_eq!(whole.gridlock_releases(), resumed.gridlock_releases());
+    }
+
+    #[test]
+    fn another_citys_state_and_a_damaged_one_are_refused_by_name() {
+        let (city, other) = (city(100), city(101));
+        let mut bytes = Simulation::new(Arc::clone(&city)).checkpoint().unwrap();
+        let error = Simulation::resume(other, &bytes).unwrap_err();
+        assert!(error.to_string().contains(&city.id.to_text()), "{error}");
+        for cut in [0, 10, bytes.len() / 2, bytes.len() - 1] {
+            assert_eq!(Simulation::resume(Arc::clone(&city), &bytes[..cut]).unwrap_err().kind(), ErrorKind::Store);
+        }
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        assert_eq!(Simulation::resume(city, &bytes).unwrap_err().kind(), ErrorKind::Store);
+    }
+}
