@@ -1,5 +1,6 @@
 //! The only place that joins two steps: bounded, ordered, stoppable.
 
+mod groups;
 mod ingest;
 mod observe;
 mod pace;

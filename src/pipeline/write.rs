@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::ipc::writer::FileWriter as IpcWriter;
 
+use super::groups::ParquetSink;
 use super::observe::{Chunk, Source};
+use super::pool::Pool;
 use super::progress::Run;
 use super::topics::Topics;
 use crate::codec::json as codec;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::{Events, Messages, Stream};
 use crate::sensor::without_harmed;
-use crate::storage::{FileWriter as ParquetWriter, NewFile, WriteOptions};
+use crate::storage::NewFile;
 
 /// Where events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +69,8 @@ pub fn write(
     if with_reference {
         streams.push(Stream::Reference);
     }
-    let mut sink = Sink::open(source, target, topics, &streams)?;
+    let pool = Pool::new(source.threads())?;
+    let mut sink = Sink::open(source, target, topics, &streams, &pool)?;
     let mut written = Written::default();
     if with_reference {
         for events in source.reference()? {
@@ -83,7 +87,7 @@ pub fn write(
     for stream in source.streams() {
         written.events.insert(stream, 0);
     }
-    for step in source.observe(work)? {
+    for step in source.observe_on(&pool, start, work)? {
         let (until, ready) = step?;
         for part in ready {
             let (stream, rows) = match &part {
@@ -145,7 +149,7 @@ fn envelopes(messages: &Messages, topic: &str) -> Vec<u8> {
 
 enum Writer {
     Text(BufWriter<NewFile>),
-    Parquet(Box<ParquetWriter>),
+    Parquet(Box<ParquetSink>),
     Arrow(Box<IpcWriter<BufWriter<NewFile>>>),
 }
 
@@ -156,7 +160,7 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(source: &Source, target: &Target, topics: &Topics, streams: &[Stream]) -> Result<Self> {
+    fn open(source: &Source, target: &Target, topics: &Topics, streams: &[Stream], pool: &Arc<Pool>) -> Result<Self> {
         let (part, parts) = (source.sensors().part, source.sensors().parts);
         let suffix = if parts == 1 { String::new() } else { format!("-{part}-of-{parts}") };
         let mut writers = BTreeMap::new();
@@ -175,8 +179,7 @@ impl Sink {
                 Target::Parquet(folder) => {
                     let path = folder.join(stream.name()).join(format!("part-{part:05}.parquet"));
                     refuse_existing(&path)?;
-                    let writer = ParquetWriter::create(&path, &stream.wire_schema(), &WriteOptions::default())?;
-                    Writer::Parquet(Box::new(writer))
+                    Writer::Parquet(Box::new(ParquetSink::create(&path, &stream.wire_schema(), Arc::clone(pool))?))
                 }
             };
             writers.insert(stream, writer);
@@ -198,7 +201,7 @@ impl Sink {
                 _ => Err(Error::internal(format!("no text file is open for stream {}", stream.name()))),
             },
             (Sink::Files(writers), Ready::Batch(stream, batch)) => match writers.get_mut(&stream) {
-                Some(Writer::Parquet(writer)) => writer.write(&batch),
+                Some(Writer::Parquet(writer)) => writer.write(batch),
                 Some(Writer::Arrow(writer)) => {
                     let written = writer.write(&batch);
                     written.context(ErrorKind::Store, || cannot_write(writer.get_ref().get_ref().target()))
@@ -226,7 +229,7 @@ impl Sink {
                             writer.finish()?;
                             publish(writer.into_inner()?)?
                         }
-                        Writer::Parquet(writer) => writer.finish()?.path,
+                        Writer::Parquet(writer) => writer.finish()?,
                     };
                     bytes += fs::metadata(&path).context(ErrorKind::Store, || cannot_write(&path))?.len();
                     files.push(path);

@@ -5,12 +5,14 @@
 //! since tables are read through their log.
 
 mod durable;
+mod groups;
 mod local;
 mod read;
 mod runtime;
 mod write;
 
 pub use durable::DurableStore;
+pub use groups::{GroupEncoder, GroupWriter, RowGroup};
 pub use local::{NewFile, create_folders, write_new};
 pub use read::{ParquetFile, project};
 pub use runtime::block_on;

@@ -103,7 +103,7 @@ impl FileWriter {
     }
 }
 
-fn properties(schema: &Schema, options: &WriteOptions) -> Result<WriterProperties> {
+pub(super) fn properties(schema: &Schema, options: &WriteOptions) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(1).context(ErrorKind::Internal, || "zstd has no level 1".into())?;
     let mut properties = WriterProperties::builder()
         // Version 1 pages and the encodings set below are what every reader in docs/tables.md can read.

@@ -1,0 +1,97 @@
+//! A Parquet file whose row groups are encoded anywhere, in any order, and written one after another.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::file::writer::SerializedFileWriter;
+
+use super::local::NewFile;
+use super::write::{WriteOptions, properties, with_field_ids};
+use crate::error::Result;
+
+/// Encodes row groups of one file; any number of threads may do so at once.
+pub struct GroupEncoder {
+    schema: SchemaRef,
+    columns: ArrowRowGroupWriterFactory,
+}
+
+/// A row group, encoded.
+pub struct RowGroup(Vec<ArrowColumnChunk>);
+
+impl GroupEncoder {
+    /// Encodes the rows of `batches`, which have the file's columns in its order, as one row group.
+    ///
+    /// # Errors
+    /// `Internal` where a batch does not fit the file.
+    pub fn encode(&self, batches: &[RecordBatch]) -> Result<RowGroup> {
+        // The number of the row group matters for encryption alone.
+        let mut columns = self.columns.create_column_writers(0)?;
+        for batch in batches {
+            let mut next = columns.iter_mut();
+            for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
+                for leaf in compute_leaves(field, values)? {
+                    if let Some(column) = next.next() {
+                        column.write(&leaf)?;
+                    }
+                }
+            }
+        }
+        let closed: Result<Vec<_>, _> =
+            columns.into_iter().map(parquet::arrow::arrow_writer::ArrowColumnWriter::close).collect();
+        Ok(RowGroup(closed?))
+    }
+}
+
+/// A file that is being written.
+pub struct GroupWriter {
+    file: SerializedFileWriter<NewFile>,
+    encoder: Arc<GroupEncoder>,
+}
+
+impl GroupWriter {
+    /// Starts the file `target` with the columns of `schema`. The size of row groups is whatever they are encoded with.
+    ///
+    /// # Errors
+    /// `Store` where the file can't be made; `Internal` for a type that Parquet has not.
+    pub fn create(target: &Path, schema: &Schema, options: &WriteOptions) -> Result<Self> {
+        let schema = with_field_ids(schema);
+        let file = NewFile::create(target)?;
+        // Through the Arrow writer, which adds the Arrow schema to the footer.
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(&schema, options)?))?;
+        let (file, columns) = writer.into_serialized_writer()?;
+        Ok(Self { file, encoder: Arc::new(GroupEncoder { schema, columns }) })
+    }
+
+    /// What encodes its row groups.
+    pub fn encoder(&self) -> Arc<GroupEncoder> {
+        Arc::clone(&self.encoder)
+    }
+
+    /// Writes the next row group.
+    ///
+    /// # Errors
+    /// `Store` where it can't be written.
+    pub fn append(&mut self, group: RowGroup) -> Result<()> {
+        let mut open = self.file.next_row_group()?;
+        for column in group.0 {
+            column.append_to_row_group(&mut open)?;
+        }
+        open.close()?;
+        Ok(())
+    }
+
+    /// Completes the file, syncs it and gives it its name, which is returned.
+    ///
+    /// # Errors
+    /// `Store` where it can't be written, or its name is taken.
+    pub fn finish(mut self) -> Result<PathBuf> {
+        self.file.finish()?;
+        let file = self.file.inner();
+        file.publish()?;
+        Ok(file.target().to_owned())
+    }
+}
