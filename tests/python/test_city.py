@@ -16,6 +16,7 @@ from cities import small
 
 import citystream as cs
 
+ROOT = Path(__file__).parents[2]
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 
 
@@ -303,7 +304,7 @@ class TestTrace:
         assert crossings == sum(t >= start for t in entered) > 100
 
     def test_the_query_of_the_docs_runs(self, saved):
-        (sql,) = re.findall(r"```sql\n(.*?)```", Path("docs/traces.md").read_text(), re.DOTALL)
+        (sql,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/traces.md").read_text(), re.DOTALL)
         rows = duckdb.sql(sql.replace("'trace/", f"'{saved}/")).fetchall()
         assert len(rows) == 5
         assert all(vehicles > 0 and 20 < seconds < 600 for _, vehicles, seconds in rows)
