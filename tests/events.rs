@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use _core::city::motion::{TOUCH, Way};
 use _core::city::network::Camera;
 use _core::city::trace::Windows;
-use _core::city::{CityOptions, Simulation, clock};
+use _core::city::{City, CityOptions, Simulation, clock};
 use _core::pipeline::Source;
 use _core::schema::{EventId, Events, Stream};
-use _core::sensor::{Faults, SensorOptions};
+use _core::sensor::{Faults, Observer, SensorOptions};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
@@ -182,14 +183,14 @@ fn a_camera_counts_the_vehicles_that_really_pass() {
     let mut simulation = Simulation::new(Arc::clone(city));
     let window = Windows::new(city).next(simulation.advance(START + clock::HOUR));
     let passages = |camera: &Camera, from: i64, to: i64| {
-        let on = window.crossings.iter().enumerate().filter(|(_, c)| c.road == camera.road);
-        let ways = on.map(|(i, c)| (c, window.motion(i, &city.network.specs[camera.road as usize])));
-        // A vehicle passes where it is before the camera at the interval's start and not at its end.
-        ways.filter(|(c, way)| {
-            let before = |t: i64| t < c.t_in || (t < c.t_out && way.at(t).offset < camera.offset);
+        let mut way = Way::default();
+        let passes = |i: &usize| {
+            // A vehicle passes where it is before the camera at the interval's start and not at its end.
+            window.follow(*i, &city.network.specs, (from - 1, to), &mut way);
+            let before = |t: i64| way.at(t).driven < camera.offset - TOUCH;
             before(from - 1) && !before(to - 1)
-        })
-        .count() as i32
+        };
+        window.on(camera.road).filter(passes).count() as i32
     };
     let traffic = &events[&Stream::Traffic];
     let counts = traffic["count"].as_primitive::<Int32Type>();
@@ -205,6 +206,38 @@ fn a_camera_counts_the_vehicles_that_really_pass() {
         counted += truth;
     }
     assert!(counted > 100, "{counted} passages");
+}
+
+#[test]
+fn each_report_is_made_once_whatever_the_windows_length() {
+    let options = CityOptions { duration: 20 * clock::MINUTE, ..options(1_500) };
+    let city = Arc::new(City::new(options).expect("valid options"));
+    let observer = Observer::new(Arc::clone(&city), all_streams()).expect("valid options");
+    let seen = |length: i64| {
+        let (mut simulation, mut windows) = (Simulation::new(Arc::clone(&city)), Windows::new(&city));
+        let mut rows: Vec<String> = Vec::new();
+        let mut to = START;
+        while to < city.end() {
+            to = (to + length).min(city.end());
+            let samples = observer.observe(&windows.next(simulation.advance(to)));
+            for Events { stream, batch, .. } in observer.build(&samples).expect("events").events {
+                rows.extend(rows_as_text(&batch).into_iter().map(|row| format!("{} {row}", stream.name())));
+            }
+        }
+        rows.sort();
+        rows
+    };
+    let long = seen(300_000);
+    for stream in [Stream::Vehicle, Stream::Gps, Stream::Traffic, Stream::TruthCrossing] {
+        let of = |row: &&String| row.starts_with(stream.name());
+        assert!(long.iter().filter(of).count() > 100, "{}", stream.name());
+    }
+    for length in [1_000, 7_000, 61_000] {
+        let short = seen(length);
+        let differs = long.iter().zip(&short).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "windows of {length} ms");
+        assert_eq!(long.len(), short.len(), "windows of {length} ms");
+    }
 }
 
 #[test]

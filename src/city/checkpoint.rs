@@ -1,12 +1,15 @@
-//! The engine's state as bytes: a run goes on from it exactly where it stopped, without what lies before.
+//! State as bytes: a run goes on from it exactly where it stopped, without what lies before.
 //!
-//! The bytes are a line that names format, model and city, and the state in postcard's form, compressed by zstd with its
+//! The bytes are a line that names what it is of, format, model and city, and the state in postcard's form, compressed by zstd with its
 //! checksum. They belong to the city and the version that wrote them; anything else is refused by name.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
 use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::flow::Flow;
 use super::incidents::Incident;
@@ -38,8 +41,17 @@ type Kept = (
     TraceRows,
 );
 
-fn head(city: &City) -> String {
-    format!("citystream engine {FORMAT} model {MODEL_VERSION} city {}\n", city.id.to_text())
+fn head(what: &str, city: &City) -> String {
+    format!("citystream {what} {FORMAT} model {MODEL_VERSION} city {}\n", city.id.to_text())
+}
+
+/// The state of `what` as bytes.
+pub(super) fn pack(what: &str, city: &City, state: &impl Serialize) -> Result<Vec<u8>> {
+    let failed = || format!("the state of the {what} can't be encoded");
+    let state = postcard::to_stdvec(state).context(ErrorKind::Internal, failed)?;
+    let mut bytes = head(what, city).into_bytes();
+    compress(&state, &mut bytes).context(ErrorKind::Internal, failed)?;
+    Ok(bytes)
 }
 
 fn compress(state: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
@@ -47,6 +59,21 @@ fn compress(state: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
     encoder.include_checksum(true)?;
     encoder.write_all(state)?;
     encoder.finish().map(drop)
+}
+
+/// What [`pack`] was given.
+pub(super) fn unpack<T: DeserializeOwned>(what: &str, city: &City, bytes: &[u8]) -> Result<T> {
+    let wanted = head(what, city);
+    let line = bytes.iter().position(|b| *b == b'\n').map_or(bytes, |end| &bytes[..=end]);
+    if line != wanted.as_bytes() {
+        let found = String::from_utf8_lossy(&line[..line.len().min(100)]).trim_end().to_owned();
+        let named = format!("the state of the {what} is {found:?}, not {:?}", wanted.trim_end());
+        return Err(Error::new(ErrorKind::Store, named)
+            .help("It belongs to another city or version: save the trace again in another folder"));
+    }
+    let damaged = || format!("the state of the {what} is damaged");
+    let state = zstd::decode_all(&bytes[line.len()..]).context(ErrorKind::Store, damaged)?;
+    postcard::from_bytes(&state).context(ErrorKind::Store, damaged)
 }
 
 impl Simulation {
@@ -74,11 +101,7 @@ impl Simulation {
             now,
             rows,
         );
-        let failed = || "the engine's state can't be encoded".to_owned();
-        let state = postcard::to_stdvec(&kept).context(ErrorKind::Internal, failed)?;
-        let mut bytes = head(city).into_bytes();
-        compress(&state, &mut bytes).context(ErrorKind::Internal, failed)?;
-        Ok(bytes)
+        pack("engine", city, &kept)
     }
 
     /// The simulation of `city` whose state `bytes` are.
@@ -86,19 +109,7 @@ impl Simulation {
     /// # Errors
     /// `Store` where they are another city's, another version's, or damaged.
     pub fn resume(city: Arc<City>, bytes: &[u8]) -> Result<Self> {
-        let wanted = head(&city);
-        let line = bytes.iter().position(|b| *b == b'\n').map_or(bytes, |end| &bytes[..=end]);
-        if line != wanted.as_bytes() {
-            let found = String::from_utf8_lossy(&line[..line.len().min(100)]).trim_end().to_owned();
-            return Err(Error::new(
-                ErrorKind::Store,
-                format!("the engine's state is {found:?}, not {:?}", wanted.trim_end()),
-            )
-            .help("It belongs to another city or version: save the trace again in another folder"));
-        }
-        let damaged = || "the engine's state is damaged".to_owned();
-        let state = zstd::decode_all(&bytes[line.len()..]).context(ErrorKind::Store, damaged)?;
-        let kept: Kept = postcard::from_bytes(&state).context(ErrorKind::Store, damaged)?;
+        let kept: Kept = unpack("engine", &city, bytes)?;
         let (
             flow,
             known,
@@ -116,7 +127,10 @@ impl Simulation {
             rows,
         ) = kept;
         let mut world = World::new(Arc::clone(&city), now);
-        world.routes.restore(&city.network, known).ok_or_else(|| Error::new(ErrorKind::Store, damaged()))?;
+        world
+            .routes
+            .restore(&city.network, known)
+            .ok_or_else(|| Error::new(ErrorKind::Store, "the state of the engine is of other roads than the city's"))?;
         let world = World {
             weather,
             queue,

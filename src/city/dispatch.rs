@@ -61,7 +61,8 @@ impl Simulation {
             let fits = kind.is_none_or(|k| k == world.city.fleet.vehicles[v as usize].kind);
             let p = network.junctions[network.roads[state.road as usize].to as usize];
             let distance = (((p.x - site.x).powi(2) + (p.y - site.y).powi(2)).sqrt() * 1_000.0) as i64;
-            (fits && !state.driving && state.incident == NO_INCIDENT && !state.at_kerb).then_some((distance, v))
+            let parked = !state.driving && !state.at_kerb && state.stands <= world.now;
+            (fits && parked && state.incident == NO_INCIDENT).then_some((distance, v))
         };
         let nearest = |kind| world.responders.iter().filter_map(|&v| free(v, kind)).min();
         let Some((_, v)) = nearest(Some(wanted)).or_else(|| nearest(None)) else {
@@ -97,6 +98,7 @@ impl World {
         });
     }
 
+    /// The responder of an incident is there.
     pub(super) fn on_scene(&mut self, number: u32) {
         self.incidents[number as usize].status = Status::OnScene;
         self.note(number);

@@ -16,6 +16,7 @@ use super::demand;
 use super::fleet::pace_on;
 use super::flow::{CLOSED, Course, Drivers, Entry, Exit, Flow, NOWHERE};
 use super::incidents::{self, Incident};
+use super::motion::SMOOTHING;
 use super::routes::{GROUPS, Routes};
 use super::trace::{Crossing, IncidentKind, LOOK_AHEAD, Leaving, OPEN, Stay, TraceRows};
 use super::weather::{self, CellRow, Weather};
@@ -24,6 +25,7 @@ use super::weather::{self, CellRow, Weather};
 const WARM_UP: i64 = HOUR;
 /// A vehicle stays at least this long between two trips.
 pub(super) const SHORTEST_STAY: i64 = MINUTE;
+const _: () = assert!(SHORTEST_STAY > SMOOTHING, "a vehicle stands before it sets off again");
 /// Time between two refreshes of the routes (city.md).
 const REROUTE: i64 = 5 * MINUTE;
 
@@ -37,6 +39,8 @@ pub(super) enum Event {
     Calls,
     /// An incident is reported at the end of a road; the number is the kind's.
     Report { road: u32, kind: u8 },
+    /// The responder of an incident has come to a stand.
+    Arrival { number: u32 },
     /// The next step of an incident.
     Incident { number: u32 },
     /// A vehicle sets off.
@@ -63,6 +67,8 @@ pub(super) struct State {
     pub incident: u32,
     /// Whether it is on a road, rather than parked or at the kerb.
     pub driving: bool,
+    /// When it has come to a stand after its last trip.
+    pub stands: i64,
     /// Whether it waits to set off.
     pub at_kerb: bool,
     pub emergency: bool,
@@ -118,21 +124,24 @@ impl Simulation {
         simulation.world.push(first_step, Event::Weather);
         simulation.world.push((begin + HOUR - 1).div_euclid(HOUR) * HOUR, Event::Calls);
         simulation.world.push((begin / REROUTE + 1) * REROUTE, Event::Routes);
+        // Where a vehicle is at the start depends on where the flow had it shortly before.
         let start = city.options.start;
-        simulation.run_to(start);
+        simulation.run_to(start - SMOOTHING);
         simulation.begin_trace(start);
+        simulation.run_to(start);
+        let world = &mut simulation.world;
+        world.rows.incidents.clear();
+        world.rows.cells.clone_from(&world.cells);
         simulation
     }
 
-    /// States what is so at the start: who is under way and what they feel, who is parked, the weather.
+    /// States what is so now: who is under way and what they feel, and who is parked.
     fn begin_trace(&mut self, start: i64) {
         let Self { flow, world } = self;
-        let mut rows = TraceRows { from: start, cells: world.cells.clone(), ..TraceRows::default() };
+        let mut rows = TraceRows { from: start, ..TraceRows::default() };
         for (v, state) in world.vehicles.iter().enumerate() {
             if !state.driving {
-                let (vehicle, since) = (v as u32, start);
-                let Stay { road, trip, odometer, .. } = state.stay(vehicle, since);
-                rows.stays.push(Stay { vehicle, road, trip, since, odometer, initial: true });
+                rows.stays.push(Stay { initial: true, ..state.stay(v as u32, world.now) });
             }
         }
         for (r, road) in world.city.network.roads.iter().enumerate() {
@@ -220,6 +229,7 @@ impl Simulation {
             Event::Routes => self.refresh_routes(),
             Event::Calls => self.world.draw_calls(),
             Event::Report { road, kind } => self.report(road, KINDS[usize::from(kind)]),
+            Event::Arrival { number } => self.world.on_scene(number),
             Event::Incident { number } => self.incident_step(number),
             Event::Depart { vehicle } => {
                 let to = self.world.vehicles[vehicle as usize].to;
@@ -351,6 +361,7 @@ impl World {
                 next_trip: past as u8,
                 incident: NO_INCIDENT,
                 driving: false,
+                stands: begin,
                 at_kerb: false,
                 emergency,
             });
@@ -464,16 +475,17 @@ impl Drivers for World {
             return;
         }
         driver.driving = false;
+        driver.stands = time + SMOOTHING;
         let incident = driver.incident;
         if self.recording {
-            let stay = driver.stay(v, time);
+            let stay = driver.stay(v, driver.stands);
             self.rows.stays.push(stay);
         }
         self.now = time;
         if incident == NO_INCIDENT {
             self.plan_departure(v, time + SHORTEST_STAY);
         } else {
-            self.on_scene(incident);
+            self.push(time + SMOOTHING, Event::Arrival { number: incident });
         }
     }
 

@@ -1,16 +1,19 @@
 //! The trace: what really happened, in rows that each stand once, and the windows in which sensors read it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::City;
+use super::checkpoint;
 use super::clock::{HOUR, MINUTE, SECOND};
-use super::flow::Spec;
-use super::motion::{LONGEST_HOP, Motion};
+use super::flow::{NOWHERE, Spec};
+use super::motion::{LONGEST_HOP, Leg, Motion, SMOOTHING, TOUCH, Way};
 use super::weather::CellRow;
+use crate::error::Result;
 
-/// A vehicle's passage over a road. It is final when the vehicle has left; before, `t_out` is [`OPEN`].
+/// A vehicle's passage over a road, by the flow; the vehicle itself follows within [`SMOOTHING`]. It is final when the vehicle has left; before, `t_out` is [`OPEN`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
     /// The vehicle.
@@ -49,7 +52,8 @@ pub struct Leaving {
     pub number: u32,
 }
 
-/// The beginning of a vehicle's stay at the end of a road; it lasts until the vehicle's next crossing.
+/// The beginning of a vehicle's stay at the end of a road, where it has come to a stand [`SMOOTHING`] after its trip's last
+/// exit; it lasts until the vehicle's next crossing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stay {
     /// The vehicle.
@@ -170,7 +174,7 @@ pub struct TraceRows {
     pub entries: Vec<Crossing>,
     /// Exits up to `to +` [`LOOK_AHEAD`], by time. Those of the first rows begin with what is still felt on the roads.
     pub exits: Vec<Leaving>,
-    /// By `since`.
+    /// By `since`. Those of the first rows begin [`SMOOTHING`] before `from`.
     pub stays: Vec<Stay>,
     /// By time.
     pub incidents: Vec<IncidentStep>,
@@ -197,12 +201,16 @@ pub struct Window {
     pub from: i64,
     /// End, exclusive.
     pub to: i64,
-    /// Crossings that touch the window, and those of watched roads that ended up to a minute before it; by road and
-    /// number. `t_out` is known up to `to +` [`LOOK_AHEAD`].
+    /// Crossings that touch the window or ended up to [`SMOOTHING`] before it, and where a cameras' interval ends in it,
+    /// [`CAMERA_INTERVAL`] more; by road and number. `t_out` is known up to `to +` [`LOOK_AHEAD`].
     pub crossings: Vec<Crossing>,
-    /// For each crossing, the exits that tell where it is.
-    ahead: Vec<Ahead>,
+    /// For each crossing, what comes before and after it.
+    links: Vec<Link>,
     exits: Vec<i64>,
+    /// For each road, its crossings.
+    stretches: Vec<Stretch>,
+    /// Vehicles that came out of a tunnel in the window or up to [`EMERGED`] before it, and when; in order.
+    pub emerged: Vec<(u32, i64)>,
     /// Stays that begin in it and were not there before the trace began.
     pub parked: Vec<Stay>,
     /// For each vehicle whose heartbeat is due in the window, when, and the stay that it is in.
@@ -213,12 +221,33 @@ pub struct Window {
     pub cells: Vec<CellRow>,
 }
 
-/// A road's exits are `exits[from..to]`, those before it and its own among them if known; its own is `exits[from + index]`.
+/// Names a crossing: the number on the road; the road is [`NOWHERE`] where there is none.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Key {
+    road: u32,
+    number: u32,
+}
+
+const NONE: Key = Key { road: NOWHERE, number: 0 };
+
+/// What comes before and after a crossing.
 #[derive(Debug, Clone, Copy)]
-struct Ahead {
+struct Link {
+    /// The vehicle's crossings before and after it, of the same trip.
+    before: Key,
+    after: Key,
+    /// The exits that tell where it is: the road's are `exits[from..to]`, its own if known is `exits[from + index]`.
     from: u32,
     to: u32,
     index: u32,
+}
+
+/// A road's crossings are `crossings[from..to]`, the first of which has this number.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    from: u32,
+    to: u32,
+    number: u32,
 }
 
 /// Parked vehicles report once an hour.
@@ -230,31 +259,53 @@ fn heartbeat_second(vehicle: u32) -> usize {
     (u64::from(vehicle).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % 3_600
 }
 
-/// Cuts a trace into consecutive windows. Holds what is open at the cut: for each road the vehicles on it and the exits that
-/// they may still feel, at most twice what the road can hold, and one stay a vehicle.
-#[derive(Debug)]
+/// Cuts a trace into consecutive windows. Holds what is open at the cut: for each road the vehicles on it, those that left
+/// not long ago and the exits that they may still feel, a bounded number, and one stay a vehicle.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Windows {
+    /// When the cameras' first interval begins.
+    start: i64,
+    #[serde(skip)]
+    specs: Vec<Spec>,
+    #[serde(skip)]
+    tunnels: Vec<bool>,
     roads: Vec<Held>,
+    /// For each vehicle, its latest crossing.
+    latest: Vec<Key>,
+    /// Crossings that follow on a tunnel's, whose vehicles have not yet come out of it.
+    inside: Vec<(u32, Key)>,
+    /// As in [`Window`].
+    emerged: Vec<(u32, i64)>,
     stays: Vec<Option<Stay>>,
     /// Vehicles by [`heartbeat_second`].
+    #[serde(skip)]
     due: Vec<Vec<u32>>,
     cells: Vec<CellRow>,
 }
 
 /// What is held of a road.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Held {
     /// Crossings in order of their numbers, without a gap.
-    crossings: VecDeque<Crossing>,
+    crossings: VecDeque<Kept>,
     /// Exits in order of their numbers, without a gap.
     exits: VecDeque<i64>,
     /// The number of the first exit held, or of the next one where none is.
     first_exit: u32,
-    /// For how long after it an exit is kept, in milliseconds.
+    /// For how long after it an exit is felt, in milliseconds.
     felt: i64,
-    /// For how long after its exit a crossing is kept.
-    watched: i64,
 }
+
+/// A crossing with the vehicle's ones before and after it, of the same trip.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Kept {
+    crossing: Crossing,
+    before: Key,
+    after: Key,
+}
+
+/// For how long after its exit a crossing is kept, so that cameras see the end of an interval as they saw its beginning.
+const KEPT: i64 = CAMERA_INTERVAL + SMOOTHING;
 
 impl Held {
     fn exit_of(&self, number: u32) -> i64 {
@@ -262,18 +313,23 @@ impl Held {
         usize::try_from(index).ok().and_then(|i| self.exits.get(i)).copied().unwrap_or(OPEN)
     }
 
+    fn find(&mut self, number: u32) -> Option<&mut Kept> {
+        let first = self.crossings.front()?.crossing.number;
+        self.crossings.get_mut(number.checked_sub(first)? as usize)
+    }
+
     /// Drops what no window from `to` on needs.
     fn forget(&mut self, to: i64) {
         while let Some(front) = self.crossings.front() {
             // An exit at `to` belongs to the window that begins then.
-            if self.exit_of(front.number) >= to - self.watched {
+            if self.exit_of(front.crossing.number) >= to - KEPT {
                 break;
             }
             self.crossings.pop_front();
         }
-        let needed = self.crossings.front().map_or(u32::MAX, |c| c.number);
+        let needed = self.crossings.front().map_or(u32::MAX, |c| c.crossing.number);
         while let Some(&time) = self.exits.front() {
-            if self.first_exit >= needed || time + self.felt >= to {
+            if self.first_exit >= needed || time + self.felt + KEPT >= to {
                 break;
             }
             self.exits.pop_front();
@@ -285,24 +341,34 @@ impl Held {
 /// How far back of a window its cameras look.
 pub const CAMERA_INTERVAL: i64 = MINUTE;
 
+/// For so long a window remembers who came out of a tunnel.
+pub const EMERGED: i64 = 20 * SECOND;
+
 impl Windows {
     /// Windows over the city's trace, from its first row.
     pub fn new(city: &City) -> Self {
-        let mut watched = vec![0; city.network.roads.len()];
-        for camera in &city.network.cameras {
-            watched[camera.road as usize] = CAMERA_INTERVAL;
-        }
-        let felt = city.network.specs.iter().map(|spec| i64::from(spec.wave()) + LONGEST_HOP);
-        Self::over(city.fleet.len(), felt.zip(watched))
+        let tunnels = city.network.roads.iter().map(|road| road.tunnel).collect();
+        Self::over(city.fleet.len(), city.options.start, city.network.specs.clone(), tunnels)
     }
 
-    fn over(vehicles: u32, roads: impl Iterator<Item = (i64, i64)>) -> Self {
+    fn over(vehicles: u32, start: i64, specs: Vec<Spec>, tunnels: Vec<bool>) -> Self {
         let mut due = vec![Vec::new(); 3_600];
         for v in 0..vehicles {
             due[heartbeat_second(v)].push(v);
         }
-        let roads = roads.map(|(felt, watched)| Held { felt: felt + watched, watched, ..Held::default() }).collect();
-        Self { roads, stays: vec![None; vehicles as usize], due, cells: Vec::new() }
+        let roads = specs.iter().map(|s| Held { felt: i64::from(s.wave()) + LONGEST_HOP, ..Held::default() }).collect();
+        Self {
+            start,
+            specs,
+            tunnels,
+            roads,
+            latest: vec![NONE; vehicles as usize],
+            inside: Vec::new(),
+            emerged: Vec::new(),
+            stays: vec![None; vehicles as usize],
+            due,
+            cells: Vec::new(),
+        }
     }
 
     /// The next window, made of the rows of its time. Rows must follow without a gap.
@@ -312,12 +378,7 @@ impl Windows {
         let heartbeats = self.heartbeats(from, to, &ended);
 
         for crossing in entries {
-            let road = &mut self.roads[crossing.road as usize];
-            if road.crossings.is_empty() && road.exits.is_empty() {
-                // Whoever came before has left and is not felt any more.
-                road.first_exit = crossing.number;
-            }
-            road.crossings.push_back(crossing);
+            self.enter(crossing);
         }
         for exit in exits {
             let road = &mut self.roads[exit.road as usize];
@@ -332,37 +393,90 @@ impl Windows {
             self.cells.extend(in_force.iter().filter(|c| c.time >= last));
         }
         let parked = stays.into_iter().filter(|s| !s.initial).collect();
-        let (crossings, ahead, exits) = (Vec::new(), Vec::new(), Vec::new());
-        let mut window = Window { from, to, crossings, ahead, exits, parked, heartbeats, incidents, cells: in_force };
-        for road in self.roads.iter_mut().filter(|r| !r.crossings.is_empty() || !r.exits.is_empty()) {
-            window.take(road);
+        let mut window = Window {
+            from,
+            to,
+            crossings: Vec::new(),
+            links: Vec::new(),
+            exits: Vec::new(),
+            stretches: Vec::with_capacity(self.roads.len()),
+            emerged: Vec::new(),
+            parked,
+            heartbeats,
+            incidents,
+            cells: in_force,
+        };
+        // Intervals end after the start of a window, up to and with its end.
+        let interval_ends =
+            (to - self.start).div_euclid(CAMERA_INTERVAL) > (from - self.start).div_euclid(CAMERA_INTERVAL);
+        let back = from - if interval_ends { KEPT } else { SMOOTHING };
+        for road in &mut self.roads {
+            window.take(road, back);
             road.forget(to);
         }
+        self.emerge(&mut window);
         window
     }
 
-    /// What is held after the window that ended at `from`, as rows: other windows that are given them before the rows that
-    /// follow are the same.
-    pub fn opening(&self, from: i64) -> TraceRows {
-        let mut rows = TraceRows { from, to: from, cells: self.cells.clone(), ..TraceRows::default() };
-        for (held, road) in self.roads.iter().zip(0..) {
-            rows.entries.extend(&held.crossings);
-            let numbers = held.first_exit..;
-            rows.exits.extend(held.exits.iter().zip(numbers).map(|(&time, number)| Leaving { time, road, number }));
-        }
-        rows.stays = self.stays.iter().flatten().map(|stay| Stay { initial: true, ..*stay }).collect();
-        rows.entries.sort_unstable_by_key(|c| (c.t_in, c.road, c.number));
-        rows.exits.sort_unstable_by_key(|e| (e.time, e.road, e.number));
-        rows.stays.sort_unstable_by_key(|s| (s.since, s.vehicle));
-        rows
+    /// What is held, for [`Windows::resume`].
+    ///
+    /// # Errors
+    /// `Internal` where it can't be encoded.
+    pub fn checkpoint(&self, city: &City) -> Result<Vec<u8>> {
+        checkpoint::pack("windows", city, self)
+    }
+
+    /// The windows that held what `bytes` say.
+    ///
+    /// # Errors
+    /// `Store` where they are another city's, another version's, or damaged.
+    pub fn resume(city: &City, bytes: &[u8]) -> Result<Self> {
+        let empty = Self::new(city);
+        let held = checkpoint::unpack::<Self>("windows", city, bytes)?;
+        Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, ..held })
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let road = |r: &Held| {
-            size_of::<Held>() + r.crossings.capacity() * size_of::<Crossing>() + r.exits.capacity() * size_of::<i64>()
+            size_of::<Held>() + r.crossings.capacity() * size_of::<Kept>() + r.exits.capacity() * size_of::<i64>()
         };
-        self.roads.iter().map(road).sum::<usize>() + self.stays.capacity() * size_of::<Option<Stay>>()
+        self.roads.iter().map(road).sum::<usize>()
+            + self.specs.capacity() * size_of::<Spec>()
+            + self.latest.capacity() * size_of::<Key>()
+            + self.stays.capacity() * size_of::<Option<Stay>>()
+    }
+
+    /// Takes a crossing in and joins it to the vehicle's one before.
+    fn enter(&mut self, crossing: Crossing) {
+        let key = Key { road: crossing.road, number: crossing.number };
+        let before = std::mem::replace(&mut self.latest[crossing.vehicle as usize], key);
+        let before = if crossing.first { NONE } else { before };
+        if let Some(held) = self.roads.get_mut(before.road as usize) {
+            if let Some(kept) = held.find(before.number) {
+                kept.after = key;
+            }
+            if self.tunnels[before.road as usize] && !self.tunnels[crossing.road as usize] {
+                self.inside.push((crossing.vehicle, key));
+            }
+        }
+        self.roads[crossing.road as usize].crossings.push_back(Kept { crossing, before, after: NONE });
+    }
+
+    /// Notes who comes out of a tunnel in the window.
+    fn emerge(&mut self, window: &mut Window) {
+        let (from, to) = (window.from, window.to);
+        let mut way = Way::default();
+        self.emerged.retain(|&(_, time)| time >= from - EMERGED);
+        self.inside.retain(|&(vehicle, key)| {
+            let Some(i) = window.find(key) else { return false };
+            let leg = window.follow(i, &self.specs, (from, to), &mut way);
+            let passes = way.passes(leg, 2.0 * TOUCH, (from, to));
+            self.emerged.extend(passes.map(|time| (vehicle, time)));
+            passes.is_none()
+        });
+        self.emerged.sort_unstable();
+        window.emerged.clone_from(&self.emerged);
     }
 
     /// Takes up the stays that began and gives back those that ended, with their ends.
@@ -403,26 +517,81 @@ impl Windows {
 }
 
 impl Window {
-    /// Adds a road's crossings.
-    fn take(&mut self, road: &Held) {
-        if road.crossings.is_empty() {
+    /// Adds a road's crossings that are under way at `back` or later.
+    fn take(&mut self, road: &Held, back: i64) {
+        let from = self.crossings.len() as u32;
+        let gone = road.crossings.partition_point(|c| road.exit_of(c.crossing.number) < back);
+        let Some(first) = road.crossings.get(gone).map(|c| c.crossing.number) else {
+            self.stretches.push(Stretch { from, to: from, number: 0 });
             return;
-        }
-        let from = self.exits.len() as u32;
-        self.exits.extend(&road.exits);
-        let to = self.exits.len() as u32;
-        for crossing in &road.crossings {
+        };
+        let unfelt = road.exits.partition_point(|&time| time + road.felt < back);
+        let unfelt = unfelt.min(first.saturating_sub(road.first_exit) as usize);
+        let exits = self.exits.len() as u32;
+        self.exits.extend(road.exits.range(unfelt..));
+        let (to, first_exit) = (self.exits.len() as u32, road.first_exit + unfelt as u32);
+        for Kept { crossing, before, after } in road.crossings.range(gone..).copied() {
             let t_out = road.exit_of(crossing.number);
-            self.crossings.push(Crossing { t_out, ..*crossing });
-            self.ahead.push(Ahead { from, to, index: crossing.number - road.first_exit });
+            self.crossings.push(Crossing { t_out, ..crossing });
+            self.links.push(Link { before, after, from: exits, to, index: crossing.number - first_exit });
         }
+        self.stretches.push(Stretch { from, to: self.crossings.len() as u32, number: first });
     }
 
-    /// How crossing `i` drives along its road, whose measures are `road`.
+    fn find(&self, key: Key) -> Option<usize> {
+        let stretch = self.stretches.get(key.road as usize)?;
+        let i = stretch.from.checked_add(key.number.checked_sub(stretch.number)?)?;
+        (i < stretch.to).then_some(i as usize)
+    }
+
+    /// The crossings of a road.
+    pub fn on(&self, road: u32) -> Range<usize> {
+        self.stretches.get(road as usize).map_or(0..0, |s| s.from as usize..s.to as usize)
+    }
+
+    /// How the flow lets crossing `i` pass its road, whose measures are `road`.
     pub fn motion(&self, i: usize, road: &Spec) -> Motion<'_> {
-        let (crossing, ahead) = (&self.crossings[i], &self.ahead[i]);
-        let exits = &self.exits[ahead.from as usize..ahead.to as usize];
-        Motion::new(road, (crossing.t_in, crossing.arrive), exits, ahead.index as usize)
+        let (crossing, link) = (&self.crossings[i], &self.links[i]);
+        let exits = &self.exits[link.from as usize..link.to as usize];
+        Motion::new(road, (crossing.t_in, crossing.arrive), exits, link.index as usize)
+    }
+
+    /// The end of the time in which crossing `i` is the vehicle's latest: when the flow lets it out, or when it has come
+    /// to a stand where its trip ends with it. Devices report in the time of one crossing after the other, so that each
+    /// report is made once.
+    pub fn latest_until(&self, i: usize) -> i64 {
+        let t_out = self.crossings[i].t_out;
+        // Whoever leaves one road enters the next at the same moment, and all entries before `to` are known.
+        if t_out < self.to && self.links[i].after.road == NOWHERE { t_out + SMOOTHING } else { t_out }
+    }
+
+    /// Makes `way` the vehicle's way with crossing `i`'s start as its origin, as far as is needed to say where it is in
+    /// `from..until`; `specs` are the roads' measures. Gives the number of the crossing's leg.
+    pub fn follow<'a>(&'a self, i: usize, specs: &[Spec], (from, until): (i64, i64), way: &mut Way<'a>) -> usize {
+        let leg = |i: usize, start: f64| {
+            let crossing = &self.crossings[i];
+            let motion = self.motion(i, &specs[crossing.road as usize]);
+            Leg { road: crossing.road, motion, t_out: crossing.t_out, start }
+        };
+        way.legs.clear();
+        way.legs.push(leg(i, 0.0));
+        let (mut first, mut start) = (i, 0.0);
+        while self.crossings[first].t_in > from - SMOOTHING {
+            let Some(before) = self.find(self.links[first].before) else { break };
+            start -= specs[self.crossings[before].road as usize].length;
+            way.legs.push(leg(before, start));
+            first = before;
+        }
+        way.legs.reverse();
+        let own = way.legs.len() - 1;
+        let (mut last, mut start) = (i, 0.0);
+        while self.crossings[last].t_out < until {
+            let Some(after) = self.find(self.links[last].after) else { break };
+            start += specs[self.crossings[last].road as usize].length;
+            way.legs.push(leg(after, start));
+            last = after;
+        }
+        own
     }
 
     /// The row of `cell` in force at `time`.
@@ -433,11 +602,17 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use super::super::signals::Signal;
     use super::*;
 
     fn crossing(vehicle: u32, first: bool, t_in: i64) -> Crossing {
         let (number, lane, trip, odometer) = (vehicle, 0, 1, 0.0);
         Crossing { vehicle, road: 0, number, lane, first, trip, t_in, arrive: t_in + 5, t_out: OPEN, odometer }
+    }
+
+    fn windows(vehicles: u32) -> Windows {
+        let road = Spec { length: 100.0, lanes: 1, limit_kmh: 50.0, signal: Signal::NONE };
+        Windows::over(vehicles, 0, vec![road], vec![false])
     }
 
     fn stay(vehicle: u32, since: i64, initial: bool) -> Stay {
@@ -446,20 +621,26 @@ mod tests {
 
     #[test]
     fn a_crossing_is_in_every_window_it_touches_and_ends_in_one() {
-        let mut windows = Windows::over(1, std::iter::once((0, 0)));
+        let mut windows = windows(1);
         let mut next = |from, to, entries: &[Crossing], exits: &[i64]| {
             let exits = exits.iter().map(|&time| Leaving { time, road: 0, number: 0 }).collect();
             windows.next(TraceRows { from, to, entries: entries.to_vec(), exits, ..TraceRows::default() })
         };
         let windows = [
-            next(0, 10, &[crossing(0, false, 4)], &[]),
-            next(10, 20, &[], &[]),
-            next(20, 30, &[], &[30]),
-            next(30, 40, &[], &[]),
-            next(40, 50, &[], &[]),
+            next(0, 10_000, &[crossing(0, true, 4)], &[]),
+            next(10_000, 20_000, &[], &[]),
+            next(20_000, 30_000, &[], &[30_000]),
+            next(30_000, 40_000, &[], &[]),
+            next(40_000, 50_000, &[], &[]),
+            next(50_000, 59_999, &[], &[]),
+            next(59_999, 60_000, &[], &[]),
         ];
-        let t_out = windows.map(|w| w.crossings.iter().map(|c| c.t_out).collect::<Vec<_>>());
-        assert_eq!(t_out, [vec![OPEN], vec![OPEN], vec![30], vec![30], vec![]]);
+        let t_out = windows.each_ref().map(|w| w.crossings.iter().map(|c| c.t_out).collect::<Vec<_>>());
+        // Of the last windows only that in which an interval of the cameras ends looks back beyond the stand.
+        assert_eq!(t_out, [vec![OPEN], vec![OPEN], vec![30_000], vec![30_000], vec![30_000], vec![], vec![30_000]]);
+        let latest = windows[2..5].iter().map(|w| w.latest_until(0)).collect::<Vec<_>>();
+        // Whether the trip ends at the window's end is not yet known, and does not matter there.
+        assert_eq!(latest, [30_000, 45_000, 45_000]);
     }
 
     #[test]
@@ -467,7 +648,7 @@ mod tests {
         let v = 0u32;
         let due = heartbeat_second(v) as i64 * 1_000;
         let rows = |stays, entries| TraceRows { from: 0, to: HOUR, stays, entries, ..TraceRows::default() };
-        let count = |rows| Windows::over(1, std::iter::once((0, 0))).next(rows).heartbeats.len();
+        let count = |rows| windows(1).next(rows).heartbeats.len();
         assert_eq!(count(rows(vec![stay(v, -5, true)], vec![])), 1);
         assert_eq!(count(rows(vec![stay(v, -5, true)], vec![crossing(v, true, due - 1)])), 0);
         assert_eq!(count(rows(vec![stay(v, -5, true)], vec![crossing(v, true, due + 1)])), 1);
@@ -479,7 +660,7 @@ mod tests {
         use crate::city::rng::Rng;
         use crate::city::weather::Weather;
         let row = |time| Weather::new(Rng::new(1), 0).row(time, 0, 0.0);
-        let mut windows = Windows::over(0, std::iter::empty());
+        let mut windows = windows(0);
         windows.next(TraceRows { from: 0, to: 5, cells: vec![row(0)], ..TraceRows::default() });
         let next = windows.next(TraceRows { from: 5, to: 9, ..TraceRows::default() });
         assert_eq!(next.cell(0, 7).map(|r| r.time), Some(0));

@@ -178,11 +178,13 @@ impl Source {
         let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(1, 300) * 1_000;
         let (start, end) = (city.options.start, city.end());
         let needed = position - self.sensors().longest_delay();
-        let mut rows = match &self.trace {
-            Some(trace) => Rows::Saved(Box::new(trace.read(needed)?)),
-            None => Rows::NotYet(Arc::clone(&city)),
+        let (mut rows, mut windows) = match &self.trace {
+            Some(trace) => {
+                let (reader, windows) = trace.read(&city, needed)?;
+                (Rows::Saved(Box::new(reader)), windows)
+            }
+            None => (Rows::NotYet(Arc::clone(&city)), Windows::new(&city)),
         };
-        let mut windows = Windows::new(&city);
         let mut from = rows.from(start);
         Ok(std::iter::from_fn(move || {
             while from < end {

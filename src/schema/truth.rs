@@ -6,8 +6,8 @@ pub(super) const CROSSING: &[Field] = &[
     Field::added("deviceId", Text, "device_id", "the vehicle's device"),
     Field::added("roadId", Text, "road_id", "the road"),
     Field::added("trip", Long, "trip", "the vehicle's trip number since the city's start"),
-    Field::added("tIn", Time, "t_in", "when it entered the road"),
-    Field::added("tOut", Time, "t_out", "when it left the road"),
+    Field::added("tIn", Time, "t_in", "when the traffic let it into the road; the vehicle itself follows within 15 s"),
+    Field::added("tOut", Time, "t_out", "when the traffic let it out; the vehicle itself follows within 15 s"),
 ];
 
 pub(super) const EVENT: &[Field] = &[

@@ -18,35 +18,47 @@ const DRIFT_PPM: (f64, f64) = (10.0, 50.0);
 /// A cheap clock is set once a day `[assumed]`, so that its drift stays below 4.4 s.
 const SET_EACH: i64 = DAY;
 
-fn has_good_clock(rng: Rng, device: u64) -> bool {
-    to_unit(rng.bits(Purpose::Device, device, 0)) < GOOD_CLOCKS
+/// A device's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// How far it is off when it has just been set, in milliseconds.
+    offset: i64,
+    /// How fast it runs off, as a share of the time since.
+    drift: f64,
+    /// When in the day it is set, in milliseconds.
+    set: i64,
 }
 
-/// How far a device's clock is off when it has just been set, in milliseconds; see [`clock_drift`] for the rest.
-pub fn clock_offset(rng: Rng, device: u64) -> i64 {
-    let sd = if has_good_clock(rng, device) { GOOD_SD } else { CHEAP_SD };
-    (sd * to_normal(rng.bits(Purpose::Device, device, 1))).round() as i64
-}
-
-/// How far a cheap device's clock has run off by `time` since it was last set, in milliseconds; 0 for good clocks.
-/// `Readings::push` adds it to the time stamp.
-pub fn clock_drift(rng: Rng, device: u64, time: i64) -> i64 {
-    if has_good_clock(rng, device) {
-        return 0;
+impl Clock {
+    /// The clock of a vehicle's device, by its number; those of other kinds have names of their own.
+    pub fn new(rng: Rng, device: u64) -> Self {
+        let good = to_unit(rng.bits(Purpose::Device, device, 0)) < GOOD_CLOCKS;
+        let error = to_normal(rng.bits(Purpose::Device, device, 1));
+        if good {
+            return Self { offset: (GOOD_SD * error).round() as i64, drift: 0.0, set: 0 };
+        }
+        let rate = to_unit(rng.bits(Purpose::Device, device, 4)) * 2.0 - 1.0;
+        let ppm = (DRIFT_PPM.0 + (DRIFT_PPM.1 - DRIFT_PPM.0) * rate.abs()).copysign(rate);
+        let set = rng.below(Purpose::Device, device, 5, SET_EACH as u64) as i64;
+        Self { offset: (CHEAP_SD * error).round() as i64, drift: ppm * 1e-6, set }
     }
-    let rate = to_unit(rng.bits(Purpose::Device, device, 4)) * 2.0 - 1.0;
-    let ppm = (DRIFT_PPM.0 + (DRIFT_PPM.1 - DRIFT_PPM.0) * rate.abs()).copysign(rate);
-    let set = rng.below(Purpose::Device, device, 5, SET_EACH as u64) as i64;
-    (ppm * 1e-6 * (time - set).rem_euclid(SET_EACH) as f64).round() as i64
-}
 
-/// The number by which the clock of a stream's entity is drawn; none for a dispatch desk, whose clock is right.
-pub fn clock_of(stream: Stream, entity: u32) -> Option<u64> {
-    match stream {
-        Stream::Vehicle | Stream::Gps => Some(u64::from(entity)),
-        Stream::Traffic => Some(u64::from(entity) << 8 | 0xff),
-        Stream::Weather => Some(u64::from(entity) << 8 | 0xfe),
-        _ => None,
+    /// The clock of a camera.
+    pub fn of_camera(rng: Rng, camera: u32) -> Self {
+        Self::new(rng, u64::from(camera) << 8 | 0xff)
+    }
+
+    /// The clock of a weather station.
+    pub fn of_station(rng: Rng, station: u32) -> Self {
+        Self::new(rng, u64::from(station) << 8 | 0xfe)
+    }
+
+    /// What it shows at `time`, in milliseconds.
+    pub fn shows(&self, time: i64) -> i64 {
+        if self.drift == 0.0 {
+            return time + self.offset;
+        }
+        time + self.offset + (self.drift * (time - self.set).rem_euclid(SET_EACH) as f64).round() as i64
     }
 }
 
@@ -133,8 +145,11 @@ mod tests {
         let noon = 1_780_272_000_000 + DAY / 2;
         let (mut cheap, mut fast) = (0, 0);
         for device in 0..4_000 {
-            let hour: Vec<i64> = (0..=24).map(|h| clock_drift(rng, device, noon + h * DAY / 24)).collect();
+            let clock = Clock::new(rng, device);
+            let off = |time| clock.shows(time) - time - clock.offset;
+            let hour: Vec<i64> = (0..=24).map(|h| off(noon + h * DAY / 24)).collect();
             if hour.iter().all(|&d| d == 0) {
+                assert!(clock.offset.abs() < 200);
                 continue;
             }
             cheap += 1;

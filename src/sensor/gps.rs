@@ -8,11 +8,12 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, RecordBatch};
 
 use super::columns::{Text, points, times};
-use super::device::{self, round};
+use super::device::{self, Clock, round};
 use super::sample::{Reading, Sample};
 use super::vehicle::heading;
 use super::{Observer, Samples};
 use crate::city::City;
+use crate::city::motion::Way;
 use crate::city::network::Place;
 use crate::city::rng::Purpose;
 use crate::city::trace::Window;
@@ -43,33 +44,35 @@ pub struct GpsReading {
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let city = &observer.city;
     let (start, rng) = (city.options.start, city.rng);
+    let mut way = Way::default();
     for (i, crossing) in window.crossings.iter().enumerate() {
         let vehicle = crossing.vehicle;
-        if !observer.sees(vehicle) || crossing.t_out <= window.from {
+        let latest_until = window.latest_until(i).min(window.to);
+        if latest_until <= window.from || !observer.sees(vehicle) {
             continue;
         }
         let entity = u64::from(vehicle);
         let period = device::gps_period(rng, vehicle);
         let phase = device::phase(rng, entity << 1 | 1, period);
         let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, period, phase);
-        if time >= crossing.t_out.min(window.to) {
+        if time >= latest_until {
             continue;
         }
-        let clock = device::clock_offset(rng, entity);
-        let motion = window.motion(i, &city.network.specs[crossing.road as usize]);
-        while time < crossing.t_out.min(window.to) {
-            let state = motion.at(time);
+        let clock = Clock::new(rng, entity);
+        window.follow(i, &city.network.specs, (time, latest_until), &mut way);
+        while time < latest_until {
+            let state = way.at(time);
             let bias = |axis| BIAS_SD * rng.smooth(Purpose::GpsBias, entity << 1 | axis, time, BIAS_PERIOD);
             let noise = |axis| rng.normal(Purpose::GpsNoise, entity << 2 | axis, number as u64);
             let error = (bias(0) + NOISE_SD * noise(0), bias(1) + NOISE_SD * noise(1));
             let reading = GpsReading {
-                road: crossing.road,
+                road: state.road,
                 offset: state.offset as f32,
                 error: (error.0 as f32, error.1 as f32),
                 speed: (state.speed + SPEED_SD * noise(2)).max(0.0) as f32,
                 accuracy: (4.5 + 1.5 * noise(3).abs()) as f32,
             };
-            let (entity, stamp) = ((vehicle, number as u64), (time, time + clock));
+            let (entity, stamp) = ((vehicle, number as u64), (time, clock.shows(time)));
             samples.gps.push(rng, &observer.options.faults, entity, stamp, reading);
             time += period;
             number += 1;

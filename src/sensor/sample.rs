@@ -132,8 +132,7 @@ fn sending(rng: Rng, key: u64, counter: u64, time: i64) -> i64 {
 }
 
 impl<R: Reading> Readings<R> {
-    /// Adds a reading made at `time`, with the clock that shows `stamp` when it has just been set; sends it, with the
-    /// clock's drift and the faults that befall it.
+    /// Adds a reading made at `time` by a device whose clock shows `stamp`; sends it, with the faults that befall it.
     pub fn push(
         &mut self,
         rng: Rng,
@@ -144,12 +143,11 @@ impl<R: Reading> Readings<R> {
     ) {
         let key = u64::from(entity) << 4 | R::STREAM as u64;
         let clean_sent = sending(rng, key, counter, time);
-        let drift = device::clock_of(R::STREAM, entity).map_or(0, |clock| device::clock_drift(rng, clock, time));
         let head = Head {
             sent: clean_sent,
             counter,
             time,
-            stamp: stamp + drift,
+            stamp,
             clean_sent,
             entity,
             copy: 0,

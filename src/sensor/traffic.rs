@@ -1,17 +1,16 @@
 //! `traffic`: what each camera counts in an interval of one minute: the vehicles that really pass it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, lists, points, times};
-use super::device::{self, round};
+use super::device::{self, Clock, round};
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::fleet::VehicleType;
-use crate::city::motion::Pass;
+use crate::city::motion::{SMOOTHING, Way};
 use crate::city::network::Camera;
 use crate::city::trace::{CAMERA_INTERVAL, Window};
 use crate::error::Result;
@@ -57,20 +56,15 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     if end > window.to {
         return;
     }
-    // A camera's road is a stretch of the window's crossings, which are by road.
-    let on = |road: u32| {
-        let from = window.crossings.partition_point(|c| c.road < road);
-        from..from + window.crossings[from..].partition_point(|c| c.road == road)
-    };
+    let mut way = Way::default();
     while end <= window.to {
         for (c, camera) in city.network.cameras.iter().enumerate() {
             let entity = c as u32;
             if !observer.sees(entity) {
                 continue;
             }
-            let reading = read(city, window, camera, on(camera.road), end);
-            let key = u64::from(entity) << 8 | 0xff;
-            let stamp = end + device::clock_offset(city.rng, key);
+            let reading = read(city, window, camera, end, &mut way);
+            let stamp = Clock::of_camera(city.rng, entity).shows(end);
             samples.traffic.push(city.rng, &observer.options.faults, (entity, number as u64), (end, stamp), reading);
         }
         end += CAMERA_INTERVAL;
@@ -78,19 +72,27 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     }
 }
 
-fn read(city: &City, window: &Window, camera: &Camera, crossings: Range<usize>, end: i64) -> TrafficReading {
+fn read<'a>(city: &City, window: &'a Window, camera: &Camera, end: i64, way: &mut Way<'a>) -> TrafficReading {
     let road = &city.network.roads[camera.road as usize];
     let from = end - CAMERA_INTERVAL;
     let mut passages = Vec::new();
     let mut queued = 0u32;
-    for i in crossings {
+    for i in window.on(camera.road) {
         let crossing = &window.crossings[i];
-        let motion = window.motion(i, &city.network.specs[camera.road as usize]);
-        if let Some(Pass { time, speed }) = motion.passes(camera.offset).filter(|p| (from..end).contains(&p.time)) {
-            passages.push(Passage { time, speed, kind: city.fleet.vehicles[crossing.vehicle as usize].kind });
+        if crossing.t_in >= end || crossing.t_out < from - SMOOTHING {
+            continue;
         }
-        let there = crossing.t_in < end && crossing.t_out > end;
-        queued += u32::from(there && motion.at(end).speed < QUEUE_KMH);
+        let leg = window.follow(i, &city.network.specs, (from, end), way);
+        if let Some(time) = way.passes(leg, camera.offset, (from, end)) {
+            let kind = city.fleet.vehicles[crossing.vehicle as usize].kind;
+            passages.push(Passage { time, speed: way.at(time).speed, kind });
+        }
+        // One that ends its trip here parks.
+        let parks = crossing.t_out < end && window.latest_until(i) > crossing.t_out;
+        if crossing.t_out >= end - SMOOTHING && !parks {
+            let state = way.at(end);
+            queued += u32::from(state.road == camera.road && state.speed < QUEUE_KMH);
+        }
     }
     passages.sort_unstable_by_key(|p| p.time);
     let mut reading = TrafficReading {
@@ -102,6 +104,7 @@ fn read(city: &City, window: &Window, camera: &Camera, crossings: Range<usize>, 
         headway: 0.0,
         queue: round((f64::from(queued) * QUEUE_ROOM / f64::from(road.lanes)).min(road.length), 10.0),
     };
+    let interval = CAMERA_INTERVAL as f64 / 1_000.0;
     let mut covered = 0.0;
     for passage in &passages {
         let (class, length) = match passage.kind {
@@ -112,9 +115,9 @@ fn read(city: &City, window: &Window, camera: &Camera, crossings: Range<usize>, 
         };
         reading.classes[class] += 1;
         reading.speeds[((passage.speed / 5.0) as usize).min(BINS - 1)] += 1;
-        covered += length / (passage.speed / 3.6);
+        // One that comes to a stand here covers the spot for the rest of the interval.
+        covered += (length / (passage.speed / 3.6)).min(interval);
     }
-    let interval = CAMERA_INTERVAL as f64 / 1_000.0;
     reading.occupancy = round((covered / interval / f64::from(road.lanes)).min(1.0), 10_000.0);
     if let (Some(first), Some(last)) = (passages.first(), passages.last()) {
         let n = passages.len();

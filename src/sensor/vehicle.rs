@@ -1,16 +1,17 @@
-//! `vehicle`: each 10 s under way, at ignition on and off, hourly while parked. Places and speeds are the true ones.
+//! `vehicle`: each 10 s while the ignition is on, when it is switched on and off, hourly while parked. Places and speeds are
+//! the true ones.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, points, times};
-use super::device::{self, HEADING_FROM_KMH, VEHICLE_PERIOD, round};
+use super::device::{self, Clock, HEADING_FROM_KMH, VEHICLE_PERIOD, round};
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::fleet::FUELS;
-use crate::city::motion::State;
+use crate::city::motion::Way;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
@@ -37,31 +38,40 @@ enum Cause {
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let city = &observer.city;
     let (start, rng) = (city.options.start, city.rng);
-    let mut push = |vehicle: u32, time: i64, number: i64, cause: Cause, reading: VehicleReading| {
-        let stamp = time + device::clock_offset(rng, u64::from(vehicle));
+    let mut push = |vehicle: u32, clock: &Clock, time: i64, number: i64, cause: Cause, reading: VehicleReading| {
         let counter = (number as u64) << 2 | cause as u64;
-        samples.vehicle.push(rng, &observer.options.faults, (vehicle, counter), (time, stamp), reading);
+        samples.vehicle.push(rng, &observer.options.faults, (vehicle, counter), (time, clock.shows(time)), reading);
     };
+    let mut way = Way::default();
     for (i, crossing) in window.crossings.iter().enumerate() {
         let vehicle = crossing.vehicle;
-        if !observer.sees(vehicle) || crossing.t_out <= window.from {
+        let latest_until = window.latest_until(i).min(window.to);
+        if latest_until <= window.from || !observer.sees(vehicle) {
             continue;
         }
-        let reading = |state: State| VehicleReading {
-            road: crossing.road,
-            offset: state.offset,
-            speed: round(state.speed, 10.0),
-            odometer_km: round((crossing.odometer + state.offset) / 1_000.0, 1_000.0),
-        };
-        if crossing.first && crossing.t_in >= window.from {
-            let still = State { offset: 0.0, speed: 0.0 };
-            push(vehicle, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading(still));
-        }
+        let sets_off = crossing.first && crossing.t_in >= window.from;
         let phase = device::phase(rng, u64::from(vehicle), VEHICLE_PERIOD);
         let (mut time, mut number) = device::first_tick(crossing.t_in.max(window.from), start, VEHICLE_PERIOD, phase);
-        let motion = window.motion(i, &city.network.specs[crossing.road as usize]);
-        while time < crossing.t_out.min(window.to) {
-            push(vehicle, time, number, Cause::Period, reading(motion.at(time)));
+        if !sets_off && time >= latest_until {
+            continue;
+        }
+        let clock = Clock::new(rng, u64::from(vehicle));
+        let odometer_km = |driven: f64| round((crossing.odometer + driven) / 1_000.0, 1_000.0);
+        if sets_off {
+            let reading =
+                VehicleReading { road: crossing.road, offset: 0.0, speed: 0.0, odometer_km: odometer_km(0.0) };
+            push(vehicle, &clock, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading);
+        }
+        window.follow(i, &city.network.specs, (time, latest_until), &mut way);
+        while time < latest_until {
+            let state = way.at(time);
+            let reading = VehicleReading {
+                road: state.road,
+                offset: state.offset,
+                speed: round(state.speed, 10.0),
+                odometer_km: odometer_km(state.driven),
+            };
+            push(vehicle, &clock, time, number, Cause::Period, reading);
             time += VEHICLE_PERIOD;
             number += 1;
         }
@@ -74,11 +84,13 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     };
     for stay in window.parked.iter().filter(|s| observer.sees(s.vehicle)) {
         let number = i64::from(stay.trip);
-        push(stay.vehicle, stay.since, number, Cause::IgnitionOff, standing(stay.road, stay.odometer));
+        let clock = Clock::new(rng, u64::from(stay.vehicle));
+        push(stay.vehicle, &clock, stay.since, number, Cause::IgnitionOff, standing(stay.road, stay.odometer));
     }
     for (time, stay) in window.heartbeats.iter().filter(|(_, s)| observer.sees(s.vehicle)) {
         let number = (time - start).div_euclid(1_000);
-        push(stay.vehicle, *time, number, Cause::Heartbeat, standing(stay.road, stay.odometer));
+        let clock = Clock::new(rng, u64::from(stay.vehicle));
+        push(stay.vehicle, &clock, *time, number, Cause::Heartbeat, standing(stay.road, stay.odometer));
     }
 }
 

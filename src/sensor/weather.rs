@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, points, times};
-use super::device;
+use super::device::{self, Clock};
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
@@ -24,7 +24,7 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let due = |row: &&CellRow| row.time >= window.from && row.time < window.to && observer.sees(u32::from(row.cell));
     for row in window.cells.iter().filter(due) {
         let entity = u32::from(row.cell);
-        let stamp = row.time + device::clock_offset(city.rng, u64::from(entity) << 8 | 0xfe);
+        let stamp = Clock::of_station(city.rng, entity).shows(row.time);
         let number = (row.time.div_euclid(STEP) - city.options.start.div_euclid(STEP)) as u64;
         let (rng, faults) = (city.rng, &observer.options.faults);
         samples.weather.push(rng, faults, (entity, number), (row.time, stamp), WeatherReading(*row));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use _core::city::clock::{HOUR, MINUTE, SECOND};
+use _core::city::motion::Way;
 use _core::city::trace::{LOOK_AHEAD, OPEN, Windows};
 use _core::city::{City, CityOptions, Simulation};
 
@@ -24,7 +25,7 @@ fn busiest(city: &Arc<City>) -> u32 {
     (0..count.len()).max_by_key(|&r| count[r]).expect("roads") as u32
 }
 
-/// Offsets in millimetres of the vehicles on `road`, each 10 s, by (time, vehicle), in windows of `step`.
+/// Millimetres from the road's start of the vehicles that the flow has on `road`, each 10 s, by (time, vehicle), in windows of `step`.
 fn positions(city: &Arc<City>, road: u32, step: i64, until: i64, opens: i64) -> HashMap<(i64, u32), i64> {
     let mut simulation = Simulation::new(Arc::clone(city));
     let mut windows = Windows::new(city);
@@ -38,11 +39,13 @@ fn positions(city: &Arc<City>, road: u32, step: i64, until: i64, opens: i64) -> 
         }
         to += step;
         let window = windows.next(simulation.advance(to));
+        let mut way = Way::default();
         for (i, crossing) in window.crossings.iter().enumerate().filter(|(_, c)| c.road == road) {
-            let motion = window.motion(i, &city.network.specs[road as usize]);
-            let mut time = (window.from.max(crossing.t_in) + 9_999) / 10_000 * 10_000;
-            while time < window.to.min(crossing.t_out) {
-                found.insert((time, crossing.vehicle), (motion.at(time).offset * 1_000.0).round() as i64);
+            let (from, until) = (window.from.max(crossing.t_in), window.to.min(crossing.t_out));
+            window.follow(i, &city.network.specs, (from, until), &mut way);
+            let mut time = (from + 9_999) / 10_000 * 10_000;
+            while time < until {
+                found.insert((time, crossing.vehicle), (way.at(time).driven * 1_000.0).round() as i64);
                 time += 10 * SECOND;
             }
         }
@@ -71,7 +74,7 @@ fn positions_do_not_depend_on_the_future_or_on_the_windows() {
 fn a_road_closed_for_two_hours_leaves_lag_and_memory_as_they_are() {
     let city = city();
     let road = busiest(&city);
-    let spec = &city.network.specs[road as usize];
+    let length = city.network.specs[road as usize].length;
     let mut simulation = Simulation::new(Arc::clone(&city));
     let mut windows = Windows::new(&city);
     simulation.set_closed(road, true);
@@ -85,12 +88,14 @@ fn a_road_closed_for_two_hours_leaves_lag_and_memory_as_they_are() {
         assert_eq!(rows.to, to);
         assert!(rows.exits.iter().all(|e| e.time < to + LOOK_AHEAD), "the simulation ran too far ahead");
         let window = windows.next(rows);
+        let mut way = Way::default();
         let mut vehicles = 0;
         for (i, crossing) in window.crossings.iter().enumerate().filter(|(_, c)| c.road == road) {
             if crossing.t_in < to && crossing.t_out >= to {
                 // Every vehicle has a place up to the window's end, also those that left nobody knows when.
-                let offset = window.motion(i, spec).at(to - 1).offset;
-                assert!((0.0..=spec.length).contains(&offset));
+                window.follow(i, &city.network.specs, (to - 1, to), &mut way);
+                let driven = way.at(to - 1).driven;
+                assert!(way.legs[0].start <= driven && driven <= length);
                 vehicles += 1;
             }
             assert!(!(10..=120).contains(&minute) || crossing.t_out == OPEN, "somebody left a closed road");

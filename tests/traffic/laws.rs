@@ -167,7 +167,7 @@ fn a_ring_of_full_roads_does_not_stand_for_ever() {
 }
 
 #[test]
-fn a_vehicle_starts_at_0_ends_at_the_length_and_never_passes_the_one_ahead() {
+fn in_the_flow_a_vehicle_starts_at_0_ends_at_the_length_and_never_passes_the_one_ahead() {
     let signal = Signal { cycle: 60_000, start: 0, green: 20_000 };
     let lit = _core::city::flow::Spec { signal, ..road(500.0, 2) };
     let mut run = Run::new(vec![lit, road(400.0, 1)], vec![vec![0, 1]]);
@@ -180,44 +180,40 @@ fn a_vehicle_starts_at_0_ends_at_the_length_and_never_passes_the_one_ahead() {
         for n in 1..history.2.len() {
             let (own, ahead) = (motion(&spec, &history, n), motion(&spec, &history, n - 1));
             let (t_in, t_out) = (history.0[n], history.2[n]);
-            assert!(own.at(t_in).offset.abs() < 1e-6 && (own.at(t_out).offset - spec.length).abs() < 1e-6);
-            let (mut before, mut integral) = (0.0, 0.0);
+            assert!(own.at(t_in).abs() < 1e-6 && (own.at(t_out) - spec.length).abs() < 1e-6);
+            let mut before = 0.0;
             for t in (t_in..t_out).step_by(20) {
-                let state = own.at(t);
-                assert!(state.offset >= before - 1e-6, "vehicle {n} goes back at {t}");
-                assert!(state.speed >= 0.0 && state.speed <= spec.limit_kmh * 1.01, "{} km/h", state.speed);
+                let offset = own.at(t);
+                assert!(offset >= before - 1e-6, "vehicle {n} goes back at {t}");
+                let speed = (offset - before) / 0.02 * 3.6;
+                assert!(speed <= spec.limit_kmh * 1.01, "{speed} km/h");
                 if t < history.2[n - 1] {
-                    assert!(state.offset <= ahead.at(t).offset + 1e-6, "{n} passes the vehicle ahead");
+                    assert!(offset <= ahead.at(t) + 1e-6, "{n} passes the vehicle ahead");
                 }
-                integral += state.speed / 3.6 * f64::from(20.min((t_out - t) as i32)) / 1_000.0;
-                before = state.offset;
+                before = offset;
             }
-            // Within 0.1 %, and what a step of 20 ms leaves at each change of speed.
-            assert!((integral - spec.length).abs() < spec.length * 0.001 + 3.0, "{integral} m of {}", spec.length);
         }
     }
 }
 
 #[test]
-fn a_passage_is_the_first_moment_at_or_beyond_the_place() {
+fn the_flow_reaches_a_place_at_the_first_moment_at_or_beyond_it() {
     let signal = Signal { cycle: 60_000, start: 0, green: 20_000 };
     let lit = _core::city::flow::Spec { signal, ..road(500.0, 2) };
     let mut run = Run::new(vec![lit, road(300.0, 1)], vec![vec![0, 1]]);
     run.feed(0, 1_600.0, (0.0, 1_800.0));
-    let (mut passages, mut slow) = (0, 0);
+    let mut passages = 0;
     for r in 0..2u32 {
         let (spec, history) = (run.specs[r as usize], run.history(r));
         for n in 0..history.2.len() {
             let own = motion(&spec, &history, n);
             for offset in [0.5, 93.0, 251.0, 290.0, spec.length] {
-                let pass = own.passes(offset).expect("it has left");
-                assert!(own.at(pass.time).offset >= offset - 1e-6);
-                assert!(pass.time == history.0[n] || own.at(pass.time - 1).offset < offset);
-                assert!(pass.speed > 0.0 && pass.speed <= spec.limit_kmh * 1.01);
+                let time = own.reaches(offset).expect("it has left");
+                assert!(own.at(time) >= offset - 1e-6);
+                assert!(time == history.0[n] || own.at(time - 1) < offset);
                 passages += 1;
-                slow += usize::from(pass.speed < 20.0);
             }
         }
     }
-    assert!(passages > 1_000 && slow > 50, "{passages} passages, {slow} of them slow");
+    assert!(passages > 1_000, "{passages} passages");
 }

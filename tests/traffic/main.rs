@@ -6,3 +6,4 @@ mod causality;
 mod grid;
 mod laws;
 mod roads;
+mod smooth;

@@ -1,7 +1,7 @@
 //! Roads whose vehicles follow given ways, and what happened on them.
 
 use _core::city::flow::{Course, Drivers, Entry, Exit, Flow, NOWHERE, Spec};
-use _core::city::motion::Motion;
+use _core::city::motion::{Leg, Motion, Way};
 use _core::city::signals::Signal;
 
 /// Time zero of every test.
@@ -105,7 +105,29 @@ impl Run {
     }
 }
 
-/// The way of vehicle `n` of a road's history.
+/// How the flow lets vehicle `n` of a road's history pass it.
 pub fn motion<'a>(spec: &Spec, history: &'a (Vec<i64>, Vec<i64>, Vec<i64>), n: usize) -> Motion<'a> {
     Motion::new(spec, (history.0[n], history.1[n]), &history.2, n)
+}
+
+/// Entries, arrivals and exits of a road.
+pub type History = (Vec<i64>, Vec<i64>, Vec<i64>);
+
+impl Run {
+    pub fn histories(&self) -> Vec<History> {
+        (0..self.specs.len() as u32).map(|road| self.history(road)).collect()
+    }
+
+    /// The whole way of a vehicle that has arrived, from where it set off.
+    pub fn way<'a>(&self, histories: &'a [History], vehicle: u32) -> Way<'a> {
+        let mut way = Way::default();
+        let mut start = 0.0;
+        for entry in self.log.entries.iter().filter(|e| e.vehicle == vehicle) {
+            let (spec, history) = (&self.specs[entry.road as usize], &histories[entry.road as usize]);
+            let motion = motion(spec, history, entry.number as usize);
+            way.legs.push(Leg { road: entry.road, motion, t_out: history.2[entry.number as usize], start });
+            start += spec.length;
+        }
+        way
+    }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! trace.json                which city it is
 //! entries/00007.parquet     what happened in hour 7 since the start; so exits, stays, incidents, cells
-//! opening/entries/00007.parquet   what a reader has to know that begins with hour 7; so exits, stays, cells
+//! windows/00007             what a reader has to know that begins with hour 7
 //! engine/00007              the engine's state at the beginning of hour 7
 //! hours/00007.json          written last: hour 7 is whole, and so is the beginning of hour 8
 //! ```
@@ -67,14 +67,11 @@ fn hour_file(folder: &Path, hour: usize) -> PathBuf {
     folder.join("hours").join(format!("{hour:05}.json"))
 }
 
-fn engine_file(folder: &Path, hour: usize) -> PathBuf {
-    folder.join("engine").join(format!("{hour:05}"))
+/// The state of `what` at the beginning of an hour.
+fn state_file(folder: &Path, what: &str, hour: usize) -> PathBuf {
+    folder.join(what).join(format!("{hour:05}"))
 }
 
 fn table_file(folder: &Path, table: TraceTable, hour: usize) -> PathBuf {
     folder.join(table.name()).join(format!("{hour:05}.parquet"))
-}
-
-fn opening_file(folder: &Path, table: TraceTable, hour: usize) -> PathBuf {
-    table_file(&folder.join("opening"), table, hour)
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use serde::de::DeserializeOwned;
 
-use super::super::CityOptions;
-use super::super::trace::{Crossing, IncidentStep, LOOK_AHEAD, Leaving, Stay, TraceRows};
+use super::super::trace::{Crossing, IncidentStep, LOOK_AHEAD, Leaving, Stay, TraceRows, Windows};
 use super::super::weather::CellRow;
+use super::super::{City, CityOptions};
 use super::rows::Row;
-use super::{FORMAT, Hour, Identity, SEGMENT, hour_file, identity_file, opening_file, table_file};
+use super::{FORMAT, Hour, Identity, SEGMENT, hour_file, identity_file, state_file, table_file};
 use crate::city::MODEL_VERSION;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::storage::ParquetFile;
@@ -79,36 +79,29 @@ impl SavedTrace {
     }
 
     /// What a reader has to know that begins with `hour`.
-    pub(super) fn opening(&self, hour: usize) -> Result<TraceRows> {
-        let from = self.options.start + hour as i64 * SEGMENT;
-        let mut rows = TraceRows { from, to: from, ..TraceRows::default() };
-        if hour > 0 {
-            rows.entries = read_all(&self.folder, hour)?;
-            rows.exits = read_all(&self.folder, hour)?;
-            rows.stays = read_all(&self.folder, hour)?;
-            rows.cells = read_all(&self.folder, hour)?;
+    pub(super) fn windows(&self, city: &City, hour: usize) -> Result<Windows> {
+        match hour {
+            0 => Ok(Windows::new(city)),
+            _ => Windows::resume(city, &read_state(&self.folder, "windows", hour)?),
         }
-        Ok(rows)
     }
 
     /// Reads from the last beginning of an hour that is not after `from`: [`TraceReader::from`] tells which.
     ///
     /// # Errors
     /// `Store` where a file can't be read.
-    pub fn read(&self, from: i64) -> Result<TraceReader> {
+    pub fn read(&self, city: &City, from: i64) -> Result<(TraceReader, Windows)> {
         let wanted = (from - self.options.start).max(0) / SEGMENT;
         let hour = (wanted as usize).min(self.whole_hours()).min(self.hours.len().saturating_sub(1));
-        let opening = self.opening(hour)?;
-        let at = opening.from;
-        Ok(TraceReader {
+        let reader = TraceReader {
             entries: Cursor::new(self, hour),
             exits: Cursor::new(self, hour),
             stays: Cursor::new(self, hour),
             incidents: Cursor::new(self, hour),
             cells: Cursor::new(self, hour),
-            opening: Some(opening),
-            at,
-        })
+            at: self.options.start + hour as i64 * SEGMENT,
+        };
+        Ok((reader, self.windows(city, hour)?))
     }
 }
 
@@ -120,7 +113,6 @@ pub struct TraceReader {
     stays: Cursor<Stay>,
     incidents: Cursor<IncidentStep>,
     cells: Cursor<CellRow>,
-    opening: Option<TraceRows>,
     at: i64,
 }
 
@@ -130,14 +122,13 @@ impl TraceReader {
         self.at
     }
 
-    /// The rows up to `to`; the first ones also tell what was so before.
+    /// The rows up to `to`.
     ///
     /// # Errors
     /// `Store` where a file can't be read.
     pub fn advance(&mut self, to: i64) -> Result<TraceRows> {
-        let from = std::mem::replace(&mut self.at, to);
-        let mut rows = self.opening.take().unwrap_or_default();
-        (rows.from, rows.to) = (from, to);
+        let mut rows = TraceRows { from: self.at, to, ..TraceRows::default() };
+        self.at = to;
         self.entries.take(to, to, &mut rows.entries)?;
         self.exits.take(to, to + LOOK_AHEAD, &mut rows.exits)?;
         self.stays.take(to, to, &mut rows.stays)?;
@@ -195,13 +186,9 @@ fn open<R: Row>(path: &Path) -> Result<ParquetRecordBatchReader> {
     ParquetFile::open(path)?.batches(&names, BATCH)
 }
 
-fn read_all<R: Row>(folder: &Path, hour: usize) -> Result<Vec<R>> {
-    let path = opening_file(folder, R::TABLE, hour);
-    let mut rows = VecDeque::new();
-    for batch in open::<R>(&path)? {
-        R::read(&batch.context(ErrorKind::Store, || format!("{} can't be read", path.display()))?, &mut rows)?;
-    }
-    Ok(rows.into())
+pub(super) fn read_state(folder: &Path, what: &str, hour: usize) -> Result<Vec<u8>> {
+    let path = state_file(folder, what, hour);
+    fs::read(&path).context(ErrorKind::Store, || format!("{} can't be read", path.display()))
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {

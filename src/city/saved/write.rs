@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::super::clock::MINUTE;
 use super::super::trace::{TraceRows, Windows};
 use super::super::{City, Simulation};
-use super::read::SavedTrace;
+use super::read::{SavedTrace, read_state};
 use super::rows::{Row, batch};
-use super::{Hour, Identity, SEGMENT, engine_file, hour_file, identity_file, opening_file, table_file};
+use super::{Hour, Identity, SEGMENT, hour_file, identity_file, state_file, table_file};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::TraceTable;
 use crate::storage::{FileWriter, WriteOptions, write_new};
@@ -33,11 +33,8 @@ pub fn save(city: &Arc<City>, folder: &Path, mut progress: impl FnMut(i64) -> Re
     let (mut simulation, mut windows) = match hours {
         0 => (Simulation::new(Arc::clone(city)), Windows::new(city)),
         hour => {
-            let path = engine_file(folder, hour);
-            let bytes = fs::read(&path).context(ErrorKind::Store, || format!("{} can't be read", path.display()))?;
-            let mut windows = Windows::new(city);
-            windows.next(there.opening(hour)?);
-            (Simulation::resume(Arc::clone(city), &bytes)?, windows)
+            let engine = read_state(folder, "engine", hour)?;
+            (Simulation::resume(Arc::clone(city), &engine)?, there.windows(city, hour)?)
         }
     };
     let mut from = start + hours as i64 * SEGMENT;
@@ -58,7 +55,8 @@ pub fn save(city: &Arc<City>, folder: &Path, mut progress: impl FnMut(i64) -> Re
         }
         write_hour(folder, hour, &rows)?;
         if to == from + SEGMENT {
-            write_beginning(folder, hour + 1, &windows.opening(to), &simulation.checkpoint()?)?;
+            write_new(state_file(folder, "windows", hour + 1), &windows.checkpoint(city)?)?;
+            write_new(state_file(folder, "engine", hour + 1), &simulation.checkpoint()?)?;
         }
         let marker = Hour { from_ms: from, to_ms: to, entries: rows.entries.len(), exits: rows.exits.len() };
         write_json(&hour_file(folder, hour), &marker)?;
@@ -90,10 +88,9 @@ fn claim(city: &City, folder: &Path) -> Result<SavedTrace> {
 /// Removes what a save that was stopped left of an hour, and of the beginning of the next.
 fn discard(folder: &Path, hour: usize) -> Result<()> {
     // The marker first, so that a half-removed hour never counts.
-    let mut files = vec![hour_file(folder, hour), engine_file(folder, hour + 1)];
-    for table in TraceTable::ALL {
-        files.extend([table_file(folder, table, hour), opening_file(folder, table, hour + 1)]);
-    }
+    let mut files = vec![hour_file(folder, hour)];
+    files.extend(["windows", "engine"].map(|what| state_file(folder, what, hour + 1)));
+    files.extend(TraceTable::ALL.map(|table| table_file(folder, table, hour)));
     for file in files {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != IoErrorKind::NotFound => {
@@ -112,15 +109,6 @@ fn write_hour(folder: &Path, hour: usize, rows: &TraceRows) -> Result<()> {
     write_table(&path(TraceTable::Stays), &rows.stays)?;
     write_table(&path(TraceTable::Incidents), &rows.incidents)?;
     write_table(&path(TraceTable::Cells), &rows.cells)
-}
-
-fn write_beginning(folder: &Path, hour: usize, opening: &TraceRows, engine: &[u8]) -> Result<()> {
-    let path = |table| opening_file(folder, table, hour);
-    write_table(&path(TraceTable::Entries), &opening.entries)?;
-    write_table(&path(TraceTable::Exits), &opening.exits)?;
-    write_table(&path(TraceTable::Stays), &opening.stays)?;
-    write_table(&path(TraceTable::Cells), &opening.cells)?;
-    write_new(engine_file(folder, hour), engine)
 }
 
 fn write_table<R: Row>(path: &Path, rows: &[R]) -> Result<()> {
