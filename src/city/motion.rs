@@ -45,6 +45,8 @@ pub struct Motion<'a> {
     pub arrive: i64,
     /// The road's length in metres.
     pub length: f64,
+    /// Metres a millisecond of its even drive to arrive then.
+    cruise: f64,
     /// Metres for each vehicle of a queue.
     pub spacing: f64,
     /// τ: milliseconds that a gap takes from one vehicle of a queue to the next.
@@ -79,7 +81,8 @@ struct Swept {
 impl<'a> Motion<'a> {
     /// The way of a vehicle that enters the road at `t_in`.
     pub fn new(road: &Spec, (t_in, arrive): (i64, i64), exits: &'a [i64], index: usize) -> Self {
-        Self { t_in, arrive, length: road.length, spacing: road.spacing(), lag: road.lag(), exits, index }
+        let (length, cruise) = (road.length, road.length / (arrive - t_in) as f64);
+        Self { t_in, arrive, length, cruise, spacing: road.spacing(), lag: road.lag(), exits, index }
     }
 
     /// When the gap that exit `k` makes has reached this vehicle, counted from its entry.
@@ -91,10 +94,6 @@ impl<'a> Motion<'a> {
     fn hop(&self, k: usize) -> f64 {
         let next = if k + 1 < self.exits.len() { self.gap(k + 1) - self.gap(k) } else { f64::INFINITY };
         next.min(LONGEST_HOP as f64)
-    }
-
-    fn cruise(&self) -> f64 {
-        self.length / (self.arrive - self.t_in) as f64
     }
 
     /// Vehicles ahead that might matter: of those whose exit is unknown no gap has arrived.
@@ -123,7 +122,7 @@ impl<'a> Motion<'a> {
         let since = (time - self.t_in) as f64;
         let held_by = partition(self.known(), |k| self.gap(k) <= since);
         // The free line goes on beyond the end, the queue's limit does not.
-        (self.cruise() * since).min(self.limit(since, held_by).place)
+        (self.cruise * since).min(self.limit(since, held_by).place)
     }
 
     /// The first millisecond at which the flow has it at `offset` or beyond; `None` where the exits known so far don't
@@ -144,24 +143,37 @@ impl<'a> Motion<'a> {
         Some(self.t_in + free.max(queue).ceil() as i64)
     }
 
+    /// Whether the queue already `since` its entry allows it to drive up to `place`. False doesn't mean that it is hindered.
+    fn is_clear(&self, place: f64, since: f64) -> bool {
+        if place > self.length {
+            return false;
+        }
+        // So many could stand between that place and the road's end; what the one before them leaves has to be taken.
+        let ahead = ((self.length - place) / self.spacing) as usize + 1;
+        self.index.checked_sub(ahead).is_none_or(|k| k < self.exits.len() && self.gap(k) + self.hop(k) <= since)
+    }
+
     /// What it does from `from` to `to`, both between entry and exit.
     fn sweep(&self, from: i64, to: i64) -> Swept {
         let (mut now, end) = ((from - self.t_in) as f64, (to - self.t_in) as f64);
-        let (cruise, known) = (self.cruise(), self.known());
+        let mut free = self.cruise * now;
+        let free_end = self.cruise * end;
+        if self.is_clear(free_end, now) {
+            return Swept { from: free, to: free_end, area: (end - now) * f64::midpoint(free, free_end) };
+        }
+        let known = self.known();
         let mut held_by = partition(known, |k| self.gap(k) <= now);
-        let mut free = cruise * now;
-        let free_end = cruise * end;
         let mut limit = self.limit(now, held_by);
         let begin = free.min(limit.place);
         let mut area = 0.0;
         loop {
             // The queue never goes back, so what it allows now it allows later.
             if free_end <= limit.place {
-                area += (end - now) * (free + free_end) / 2.0;
+                area += (end - now) * f64::midpoint(free, free_end);
                 return Swept { from: begin, to: free_end, area };
             }
             let until = limit.until.min(end);
-            let (free_then, queue_then) = (cruise * until, limit.place + limit.rate * (until - now));
+            let (free_then, queue_then) = (self.cruise * until, limit.place + limit.rate * (until - now));
             area += (until - now) * lower((free, free_then), (limit.place, queue_then));
             if until >= end {
                 return Swept { from: begin, to: free_end.min(queue_then), area };

@@ -294,6 +294,8 @@ struct Held {
     first_exit: u32,
     /// For how long after it an exit is felt, in milliseconds.
     felt: i64,
+    /// How many of the crossings and exits only the cameras want to see.
+    past: (usize, usize),
 }
 
 /// A crossing with the vehicle's ones before and after it, of the same trip.
@@ -318,6 +320,23 @@ impl Held {
         self.crossings.get_mut(number.checked_sub(first)? as usize)
     }
 
+    /// Finds what is past for those who see [`SMOOTHING`] back of `from`.
+    fn pass(&mut self, from: i64) {
+        let back = from - SMOOTHING;
+        let (mut crossings, mut exits) = self.past;
+        while self.crossings.get(crossings).is_some_and(|c| self.exit_of(c.crossing.number) < back) {
+            crossings += 1;
+        }
+        // A crossing's exits begin with the first of the road that is felt, or with its own.
+        let first = self.crossings.get(crossings).map_or(u32::MAX, |c| c.crossing.number);
+        while self.exits.get(exits).is_some_and(|&time| time + self.felt < back)
+            && self.first_exit + (exits as u32) < first
+        {
+            exits += 1;
+        }
+        self.past = (crossings, exits);
+    }
+
     /// Drops what no window from `to` on needs.
     fn forget(&mut self, to: i64) {
         while let Some(front) = self.crossings.front() {
@@ -326,6 +345,7 @@ impl Held {
                 break;
             }
             self.crossings.pop_front();
+            self.past.0 = self.past.0.saturating_sub(1);
         }
         let needed = self.crossings.front().map_or(u32::MAX, |c| c.crossing.number);
         while let Some(&time) = self.exits.front() {
@@ -333,6 +353,7 @@ impl Held {
                 break;
             }
             self.exits.pop_front();
+            self.past.1 = self.past.1.saturating_sub(1);
             self.first_exit += 1;
         }
     }
@@ -409,9 +430,9 @@ impl Windows {
         // Intervals end after the start of a window, up to and with its end.
         let interval_ends =
             (to - self.start).div_euclid(CAMERA_INTERVAL) > (from - self.start).div_euclid(CAMERA_INTERVAL);
-        let back = from - if interval_ends { KEPT } else { SMOOTHING };
         for road in &mut self.roads {
-            window.take(road, back);
+            road.pass(from);
+            window.take(road, if interval_ends { (0, 0) } else { road.past });
             road.forget(to);
         }
         self.emerge(&mut window);
@@ -517,16 +538,13 @@ impl Windows {
 }
 
 impl Window {
-    /// Adds a road's crossings that are under way at `back` or later.
-    fn take(&mut self, road: &Held, back: i64) {
+    /// Adds a road's crossings and exits but the first so many.
+    fn take(&mut self, road: &Held, (gone, unfelt): (usize, usize)) {
         let from = self.crossings.len() as u32;
-        let gone = road.crossings.partition_point(|c| road.exit_of(c.crossing.number) < back);
         let Some(first) = road.crossings.get(gone).map(|c| c.crossing.number) else {
             self.stretches.push(Stretch { from, to: from, number: 0 });
             return;
         };
-        let unfelt = road.exits.partition_point(|&time| time + road.felt < back);
-        let unfelt = unfelt.min(first.saturating_sub(road.first_exit) as usize);
         let exits = self.exits.len() as u32;
         self.exits.extend(road.exits.range(unfelt..));
         let (to, first_exit) = (self.exits.len() as u32, road.first_exit + unfelt as u32);
