@@ -29,6 +29,9 @@ pub const LONGEST_HOP: i64 = 6_000;
 /// T: a vehicle's place is the mean of the flow's over so long. 45 m/s in 15 s is the 3 m/s² of city.md.
 pub const SMOOTHING: i64 = 15 * SECOND;
 
+/// No vehicle wants to drive faster, in metres per second.
+pub const FASTEST: f64 = 45.0;
+
 /// Nearer than this to a point, in metres, a vehicle is at it, and one that waits at the end of its road is on that road:
 /// rounding must not decide it.
 pub const TOUCH: f64 = 1e-6;

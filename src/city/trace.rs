@@ -9,7 +9,8 @@ use super::City;
 use super::checkpoint;
 use super::clock::{HOUR, MINUTE, SECOND};
 use super::flow::{NOWHERE, Spec};
-use super::motion::{LONGEST_HOP, Leg, Motion, SMOOTHING, TOUCH, Way};
+use super::motion::{FASTEST, LONGEST_HOP, Leg, Motion, SMOOTHING, TOUCH, Way};
+use super::network::Network;
 use super::weather::CellRow;
 use crate::error::Result;
 
@@ -250,6 +251,32 @@ struct Stretch {
     number: u32,
 }
 
+/// Some of the devices: those whose number leaves `index` when it is divided by `of`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// From 0.
+    pub index: u32,
+    /// How many parts there are.
+    pub of: u32,
+}
+
+impl Part {
+    /// All devices.
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
+
+    /// Whether a device belongs to it.
+    #[inline]
+    pub fn has(self, device: u32) -> bool {
+        self.of == 1 || device % self.of == self.index
+    }
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
 /// Parked vehicles report once an hour.
 pub const HEARTBEAT: i64 = HOUR;
 
@@ -269,7 +296,14 @@ pub struct Windows {
     specs: Vec<Spec>,
     #[serde(skip)]
     tunnels: Vec<bool>,
+    /// Whose crossings are held: those of the part's vehicles, and all on roads that its cameras have to know.
+    #[serde(skip)]
+    part: Part,
+    #[serde(skip)]
+    watched: Vec<bool>,
     roads: Vec<Held>,
+    /// For each road, whether a crossing is held: most roads of a small part have none, and are not looked at.
+    occupied: Vec<bool>,
     /// For each vehicle, its latest crossing.
     latest: Vec<Key>,
     /// Crossings that follow on a tunnel's, whose vehicles have not yet come out of it.
@@ -286,7 +320,7 @@ pub struct Windows {
 /// What is held of a road.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Held {
-    /// Crossings in order of their numbers, without a gap.
+    /// Crossings in order of their numbers; without a gap where the windows are of all devices.
     crossings: VecDeque<Kept>,
     /// Exits in order of their numbers, without a gap.
     exits: VecDeque<i64>,
@@ -317,7 +351,11 @@ impl Held {
 
     fn find(&mut self, number: u32) -> Option<&mut Kept> {
         let first = self.crossings.front()?.crossing.number;
-        self.crossings.get_mut(number.checked_sub(first)? as usize)
+        let mut place = number.checked_sub(first)? as usize;
+        if self.crossings.get(place).is_none_or(|kept| kept.crossing.number != number) {
+            place = self.crossings.binary_search_by_key(&number, |kept| kept.crossing.number).ok()?;
+        }
+        self.crossings.get_mut(place)
     }
 
     /// Finds what is past for those who see [`SMOOTHING`] back of `from`.
@@ -359,6 +397,34 @@ impl Held {
     }
 }
 
+/// Roads that a vehicle may have been on in the time that its place is the mean of, when a camera of the part sees it.
+fn watched(network: &Network, part: Part) -> Vec<bool> {
+    let mut arriving = vec![Vec::new(); network.junctions.len()];
+    for (road, r) in network.roads.iter().zip(0u32..) {
+        arriving[road.to as usize].push(r);
+    }
+    let reach = FASTEST * SMOOTHING as f64 / 1_000.0;
+    let mut watched = vec![false; network.roads.len()];
+    for (camera, _) in network.cameras.iter().zip(0u32..).filter(|(_, c)| part.has(*c)) {
+        watched[camera.road as usize] = true;
+        for ahead in [false, true] {
+            let next = |road: u32| {
+                let road = &network.roads[road as usize];
+                if ahead { network.leaving(road.to) } else { arriving[road.from as usize].as_slice() }
+            };
+            let mut todo: Vec<(u32, f64)> = next(camera.road).iter().map(|r| (*r, 0.0)).collect();
+            while let Some((road, before)) = todo.pop() {
+                watched[road as usize] = true;
+                let after = before + network.roads[road as usize].length;
+                if after < reach {
+                    todo.extend(next(road).iter().map(|r| (*r, after)));
+                }
+            }
+        }
+    }
+    watched
+}
+
 /// How far back of a window its cameras look.
 pub const CAMERA_INTERVAL: i64 = MINUTE;
 
@@ -372,16 +438,43 @@ impl Windows {
         Self::over(city.fleet.len(), city.options.start, city.network.specs.clone(), tunnels)
     }
 
+    /// The same, for the devices of a part: what only others need is left out.
+    #[must_use]
+    pub fn of_part(mut self, city: &City, part: Part) -> Self {
+        if part == Part::WHOLE {
+            return self;
+        }
+        self.part = part;
+        self.watched = watched(&city.network, part);
+        for (road, held) in self.roads.iter_mut().enumerate() {
+            held.crossings.retain(|kept| part.has(kept.crossing.vehicle) || self.watched[road]);
+            held.past.0 = 0;
+            self.occupied[road] = !held.crossings.is_empty();
+        }
+        for vehicles in &mut self.due {
+            vehicles.retain(|v| part.has(*v));
+        }
+        self
+    }
+
+    fn wants(&self, crossing: &Crossing) -> bool {
+        self.part.has(crossing.vehicle) || self.watched[crossing.road as usize]
+    }
+
     fn over(vehicles: u32, start: i64, specs: Vec<Spec>, tunnels: Vec<bool>) -> Self {
         let mut due = vec![Vec::new(); 3_600];
         for v in 0..vehicles {
             due[heartbeat_second(v)].push(v);
         }
-        let roads = specs.iter().map(|s| Held { felt: i64::from(s.wave()) + LONGEST_HOP, ..Held::default() }).collect();
+        let roads: Vec<Held> =
+            specs.iter().map(|s| Held { felt: i64::from(s.wave()) + LONGEST_HOP, ..Held::default() }).collect();
         Self {
             start,
             specs,
             tunnels,
+            part: Part::WHOLE,
+            watched: Vec::new(),
+            occupied: vec![false; roads.len()],
             roads,
             latest: vec![NONE; vehicles as usize],
             inside: Vec::new(),
@@ -399,7 +492,9 @@ impl Windows {
         let heartbeats = self.heartbeats(from, to, &ended);
 
         for crossing in entries {
-            self.enter(crossing);
+            if self.wants(&crossing) {
+                self.enter(crossing);
+            }
         }
         for exit in exits {
             let road = &mut self.roads[exit.road as usize];
@@ -407,20 +502,23 @@ impl Windows {
                 road.first_exit = exit.number;
             }
             road.exits.push_back(exit.time);
+            if !self.occupied[exit.road as usize] {
+                road.forget(from);
+            }
         }
         let mut in_force = std::mem::take(&mut self.cells);
         in_force.extend(cells);
         if let Some(last) = in_force.iter().map(|c| c.time).filter(|t| *t <= to).max() {
             self.cells.extend(in_force.iter().filter(|c| c.time >= last));
         }
-        let parked = stays.into_iter().filter(|s| !s.initial).collect();
+        let parked = stays.into_iter().filter(|s| !s.initial && self.part.has(s.vehicle)).collect();
         let mut window = Window {
             from,
             to,
             crossings: Vec::new(),
             links: Vec::new(),
             exits: Vec::new(),
-            stretches: Vec::with_capacity(self.roads.len()),
+            stretches: vec![Stretch { from: 0, to: 0, number: 0 }; self.roads.len()],
             emerged: Vec::new(),
             parked,
             heartbeats,
@@ -430,10 +528,13 @@ impl Windows {
         // Intervals end after the start of a window, up to and with its end.
         let interval_ends =
             (to - self.start).div_euclid(CAMERA_INTERVAL) > (from - self.start).div_euclid(CAMERA_INTERVAL);
-        for road in &mut self.roads {
-            road.pass(from);
-            window.take(road, if interval_ends { (0, 0) } else { road.past });
-            road.forget(to);
+        let occupied =
+            self.roads.iter_mut().zip(&mut self.occupied).enumerate().filter(|(_, (_, occupied))| **occupied);
+        for (road, (held, occupied)) in occupied {
+            held.pass(from);
+            window.take(road, held, if interval_ends { (0, 0) } else { held.past });
+            held.forget(to);
+            *occupied = !held.crossings.is_empty();
         }
         self.emerge(&mut window);
         window
@@ -454,7 +555,7 @@ impl Windows {
     pub fn resume(city: &City, bytes: &[u8]) -> Result<Self> {
         let empty = Self::new(city);
         let held = checkpoint::unpack::<Self>("windows", city, bytes)?;
-        Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, ..held })
+        Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, watched: empty.watched, ..held })
     }
 
     /// Bytes held.
@@ -481,6 +582,7 @@ impl Windows {
                 self.inside.push((crossing.vehicle, key));
             }
         }
+        self.occupied[crossing.road as usize] = true;
         self.roads[crossing.road as usize].crossings.push_back(Kept { crossing, before, after: NONE });
     }
 
@@ -504,7 +606,7 @@ impl Windows {
     fn turn(&mut self, started: &[Crossing], begun: &[Stay]) -> Vec<(Stay, i64)> {
         let mut ended = Vec::new();
         let mut begun = begun.iter().peekable();
-        for crossing in started.iter().filter(|c| c.first) {
+        for crossing in started.iter().filter(|c| c.first && self.part.has(c.vehicle)) {
             while let Some(stay) = begun.next_if(|s| s.since <= crossing.t_in) {
                 self.stays[stay.vehicle as usize] = Some(*stay);
             }
@@ -539,27 +641,28 @@ impl Windows {
 
 impl Window {
     /// Adds a road's crossings and exits but the first so many.
-    fn take(&mut self, road: &Held, (gone, unfelt): (usize, usize)) {
+    fn take(&mut self, road: usize, held: &Held, (gone, unfelt): (usize, usize)) {
         let from = self.crossings.len() as u32;
-        let Some(first) = road.crossings.get(gone).map(|c| c.crossing.number) else {
-            self.stretches.push(Stretch { from, to: from, number: 0 });
-            return;
-        };
+        let Some(number) = held.crossings.get(gone).map(|c| c.crossing.number) else { return };
         let exits = self.exits.len() as u32;
-        self.exits.extend(road.exits.range(unfelt..));
-        let (to, first_exit) = (self.exits.len() as u32, road.first_exit + unfelt as u32);
-        for Kept { crossing, before, after } in road.crossings.range(gone..).copied() {
-            let t_out = road.exit_of(crossing.number);
+        self.exits.extend(held.exits.range(unfelt..));
+        let (to, first_exit) = (self.exits.len() as u32, held.first_exit + unfelt as u32);
+        for Kept { crossing, before, after } in held.crossings.range(gone..).copied() {
+            let t_out = held.exit_of(crossing.number);
             self.crossings.push(Crossing { t_out, ..crossing });
             self.links.push(Link { before, after, from: exits, to, index: crossing.number - first_exit });
         }
-        self.stretches.push(Stretch { from, to: self.crossings.len() as u32, number: first });
+        self.stretches[road] = Stretch { from, to: self.crossings.len() as u32, number };
     }
 
     fn find(&self, key: Key) -> Option<usize> {
         let stretch = self.stretches.get(key.road as usize)?;
-        let i = stretch.from.checked_add(key.number.checked_sub(stretch.number)?)?;
-        (i < stretch.to).then_some(i as usize)
+        let crossings = self.crossings.get(stretch.from as usize..stretch.to as usize)?;
+        let mut place = key.number.checked_sub(stretch.number)? as usize;
+        if crossings.get(place).is_none_or(|c| c.number != key.number) {
+            place = crossings.binary_search_by_key(&key.number, |c| c.number).ok()?;
+        }
+        Some(stretch.from as usize + place)
     }
 
     /// The crossings of a road.

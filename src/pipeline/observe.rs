@@ -185,6 +185,7 @@ impl Source {
             }
             None => (Rows::NotYet(Arc::clone(&city)), Windows::new(&city)),
         };
+        windows = windows.of_part(&city, self.sensors().devices());
         let mut from = rows.from(start);
         Ok(std::iter::from_fn(move || {
             while from < end {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 
 use crate::city::City;
-use crate::city::trace::{Crossing, Window};
+use crate::city::trace::{Crossing, Part, Window};
 use crate::error::{Error, Result};
 use crate::schema::{Events, Harm, Stream};
 use sample::{Held, Reading, Readings, Sample};
@@ -103,7 +103,7 @@ impl Observer {
 
     /// Whether a device belongs to this part.
     fn sees(&self, device: u32) -> bool {
-        self.options.parts == 1 || device % self.options.parts == self.options.part
+        self.options.devices().has(device)
     }
 
     fn wants(&self, stream: Stream) -> bool {
@@ -197,6 +197,11 @@ impl Observer {
 }
 
 impl SensorOptions {
+    /// The devices that are observed.
+    pub fn devices(&self) -> Part {
+        Part { index: self.part, of: self.parts }
+    }
+
     /// The longest time from a reading to its sending, in milliseconds.
     pub fn longest_delay(&self) -> i64 {
         sample::MOST_DELAY + self.faults.longest_delay()
