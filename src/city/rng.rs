@@ -41,6 +41,10 @@ pub enum Purpose {
     FaultDrop,
     /// Which events are harmed, and how.
     FaultCorrupt,
+    /// GPS errors between high buildings.
+    GpsCanyon,
+    /// When a GPS fix is lost, and for how long.
+    GpsLoss,
 }
 
 /// Multiplies two 64-bit numbers and folds the 128-bit product; both halves depend on all bits of both factors.
@@ -115,6 +119,15 @@ pub fn to_normal(bits: u64) -> f64 {
     (sum as f64 - 131_070.0) * (1.0 / 37_837.227_443_463)
 }
 
+/// Bits to two independent numbers, less nearly normal: each the sum of two uniform 16-bit numbers; they end at ±2.45.
+#[inline]
+pub fn to_normals(bits: u64) -> (f64, f64) {
+    let sum = |bits: u64| ((bits & 0xffff) + ((bits >> 16) & 0xffff)) as f64;
+    // Mean 2·65535/2; variance 2·(65536² − 1)/12.
+    let scaled = |sum: f64| (sum - 65_535.0) * (1.0 / 26_754.959_960_725);
+    (scaled(sum(bits)), scaled(sum(bits >> 32)))
+}
+
 /// A uniform number to an exponential one with mean 1.
 pub fn to_exponential(unit: f64) -> f64 {
     -libm::log(1.0 - unit)
@@ -153,5 +166,13 @@ mod tests {
         assert!((mean - 0.5).abs() < 0.003, "{mean}");
         assert!((sum / n as f64).abs() < 0.01);
         assert!((squares / n as f64 - 1.0).abs() < 0.01);
+        let (mut squares, mut product) = (0.0, 0.0);
+        for i in 0..n {
+            let (a, b) = to_normals(rng.bits(Purpose::GpsNoise, 5, i));
+            squares += a * a + b * b;
+            product += a * b;
+        }
+        assert!((squares / (2 * n) as f64 - 1.0).abs() < 0.01);
+        assert!((product / n as f64).abs() < 0.01);
     }
 }

@@ -715,6 +715,13 @@ impl Window {
         own
     }
 
+    /// When a vehicle came out of tunnels: its rows of [`Window::emerged`].
+    pub fn emerged_of(&self, vehicle: u32) -> &[(u32, i64)] {
+        let from = self.emerged.partition_point(|e| e.0 < vehicle);
+        let rest = &self.emerged[from..];
+        &rest[..rest.partition_point(|e| e.0 == vehicle)]
+    }
+
     /// The row of `cell` in force at `time`.
     pub fn cell(&self, cell: u16, time: i64) -> Option<&CellRow> {
         self.cells.iter().rev().find(|row| row.cell == cell && row.time <= time)

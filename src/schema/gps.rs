@@ -15,5 +15,10 @@ pub(super) const FIELDS: &[Field] = &[
         .unit("deg")
         .null_when("speed is below 1.5 m/s"),
     Field::added("accuracyM", Double, "accuracy_m", "the receiver's own estimate of its error").unit("m"),
-    Field::added("fix", Text, "fix", "3D or 2D"),
+    Field::added(
+        "fix",
+        Text,
+        "fix",
+        "3D, or 2D where buildings hide satellites; without a fix, as in a tunnel, nothing is sent",
+    ),
 ];

@@ -1,7 +1,7 @@
 //! `gps`: fixes of a vehicle's receiver while it drives, each 1, 5, 30 or 60 s.
 //!
-//! A fix is the true place with an error that lasts (about a minute) and one that doesn't; its speed is Doppler, never
-//! differenced places (city.md).
+//! A fix is the true place with the receiver's error; its speed is Doppler, never differenced places (city.md). Without a
+//! fix nothing is sent.
 
 use std::sync::Arc;
 
@@ -9,25 +9,16 @@ use arrow::array::{Float64Array, RecordBatch};
 
 use super::columns::{Text, points, times};
 use super::device::{self, Clock, round};
+use super::receiver::{Receiver, Surroundings};
 use super::sample::{Reading, Sample};
 use super::vehicle::heading;
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::motion::Way;
 use crate::city::network::Place;
-use crate::city::rng::Purpose;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
-
-/// Standard deviation of the lasting error per axis, in metres (city.md: 3 to 4 m).
-const BIAS_SD: f64 = 3.4;
-/// How long it lasts, in milliseconds (city.md).
-const BIAS_PERIOD: i64 = 60_000;
-/// Standard deviation of the rest per axis, in metres (city.md: 0.5 to 1 m).
-const NOISE_SD: f64 = 0.7;
-/// Standard deviation of the Doppler speed, in km/h (city.md: 0.1 to 0.2 m/s).
-const SPEED_SD: f64 = 0.15 * 3.6;
 
 /// A fix.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +29,7 @@ pub struct GpsReading {
     error: (f32, f32),
     speed: f32,
     accuracy: f32,
+    flat: bool,
 }
 
 /// Fixes made in the window.
@@ -59,21 +51,29 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
             continue;
         }
         let clock = Clock::new(rng, entity);
+        let receiver = Receiver::new(rng, vehicle);
+        let emerged = window.emerged_of(vehicle);
         window.follow(i, &city.network.specs, (time, latest_until), &mut way);
         while time < latest_until {
             let state = way.at(time);
-            let bias = |axis| BIAS_SD * rng.smooth(Purpose::GpsBias, entity << 1 | axis, time, BIAS_PERIOD);
-            let noise = |axis| rng.normal(Purpose::GpsNoise, entity << 2 | axis, number as u64);
-            let error = (bias(0) + NOISE_SD * noise(0), bias(1) + NOISE_SD * noise(1));
-            let reading = GpsReading {
-                road: state.road,
-                offset: state.offset as f32,
-                error: (error.0 as f32, error.1 as f32),
-                speed: (state.speed + SPEED_SD * noise(2)).max(0.0) as f32,
-                accuracy: (4.5 + 1.5 * noise(3).abs()) as f32,
+            let road = &city.network.roads[state.road as usize];
+            let around = Surroundings {
+                canyon: road.canyon.then_some(state.road),
+                emerged: emerged.iter().map(|e| e.1).rfind(|e| *e <= time),
             };
-            let (entity, stamp) = ((vehicle, number as u64), (time, clock.shows(time)));
-            samples.gps.push(rng, &observer.options.faults, entity, stamp, reading);
+            let fix = if road.tunnel { None } else { receiver.fix(number as u64, time, around) };
+            if let Some(fix) = fix {
+                let reading = GpsReading {
+                    road: state.road,
+                    offset: state.offset as f32,
+                    error: (fix.error.0 as f32, fix.error.1 as f32),
+                    speed: (state.speed + fix.speed_error).max(0.0) as f32,
+                    accuracy: fix.accuracy as f32,
+                    flat: fix.flat,
+                };
+                let (entity, stamp) = ((vehicle, number as u64), (time, clock.shows(time)));
+                samples.gps.push(rng, &observer.options.faults, entity, stamp, reading);
+            }
             time += period;
             number += 1;
         }
@@ -93,7 +93,7 @@ impl Reading for GpsReading {
             device_id.push_numbered(device::VEHICLE.0, sample.head.entity, device::VEHICLE.1);
             direction.push(device::compass(city.network.roads[sample.reading.road as usize].heading));
             kind.push(city.fleet.vehicles[sample.head.entity as usize].kind.name());
-            fix.push("3D");
+            fix.push(if sample.reading.flat { "2D" } else { "3D" });
         }
         let speed = |s: &Sample<Self>| round(f64::from(s.reading.speed), 10.0);
         let measured = |s: &Sample<Self>| {

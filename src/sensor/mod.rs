@@ -12,6 +12,7 @@ mod fate;
 mod faults;
 mod gps;
 pub mod reference;
+mod receiver;
 mod sample;
 mod scenario;
 mod traffic;

@@ -103,7 +103,7 @@ fn a_passage_is_the_first_millisecond_at_or_beyond_the_point() {
             let (leg, whole) = (&way.legs[l], (way.legs[0].motion.t_in, way.legs[3].t_out + SMOOTHING));
             let there = |t: i64| way.at(t).driven >= leg.start + offset - TOUCH;
             let time = way.passes(l, offset, whole).expect("it passes");
-            let first = (time - 400..).find(|&t| there(t));
+            let first = (time - 400..time + 400).find(|&t| there(t));
             assert_eq!(Some(time), first, "vehicle {v} at {offset} m of road {l}");
             // Whoever asks for a stretch of time is told only in that which holds the passage.
             assert_eq!(way.passes(l, offset, (time, time + 1)), Some(time));
