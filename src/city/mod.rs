@@ -1,8 +1,10 @@
 //! The truth: a city whose vehicles, weather and incidents are simulated once. Its product is the [`trace`].
 
+pub mod air;
 pub mod clock;
 pub mod demand;
 mod dispatch;
+pub mod field;
 pub mod fleet;
 pub mod flow;
 pub mod incidents;

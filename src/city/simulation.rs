@@ -114,7 +114,7 @@ impl Simulation {
         let roads = network.roads.len();
         let world = World {
             routes: Routes::new(network, &waits),
-            weather: Weather::new(city.rng, begin),
+            weather: Weather::new(city.rng, network, begin),
             queue: BinaryHeap::new(),
             vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
             responders: Vec::new(),
@@ -251,13 +251,10 @@ impl Simulation {
         let Self { flow, world } = self;
         let time = world.now.div_euclid(weather::STEP) * weather::STEP;
         let before = std::mem::take(&mut world.cells);
-        for cell in 0..world.driven.len() {
-            let driven = std::mem::take(&mut world.driven[cell]);
-            let row = world.weather.row(time, cell as u16, driven);
-            world.cells.push(row);
-            if world.recording {
-                world.rows.cells.push(row);
-            }
+        world.cells = world.weather.step(time, &world.driven);
+        world.driven.fill(0.0);
+        if world.recording {
+            world.rows.cells.extend_from_slice(&world.cells);
         }
         let factors =
             |cells: &[CellRow], c: u16| cells.get(usize::from(c)).map(|c| (c.speed_factor(), c.capacity_factor()));
@@ -491,6 +488,7 @@ const KINDS: [IncidentKind; 5] =
 mod tests {
     use super::super::CityOptions;
     use super::super::clock::DAY;
+    use super::super::network::Network;
     use super::super::trace::{Status, Windows};
     use super::*;
 
@@ -579,9 +577,11 @@ mod tests {
     #[test]
     fn nothing_changes_capacity_but_blocked_lanes_and_weather() {
         // A day with rain in it.
+        let network = Network::procedural(super::super::rng::Rng::new(7), 30_000);
+        let none = vec![0.0; network.cell_count()];
         let wet = |start: i64| {
-            let mut weather = Weather::new(super::super::rng::Rng::new(7), start);
-            (0..12).any(|h| weather.row(start + h * HOUR, 0, 0.0).capacity_factor() < 1.0)
+            let mut weather = Weather::new(super::super::rng::Rng::new(7), &network, start);
+            (0..12).any(|h| weather.step(start + h * HOUR, &none).iter().any(|row| row.capacity_factor() < 1.0))
         };
         let start = (20_605..21_005).map(|day| day * DAY + 6 * HOUR).find(|start| wet(*start)).unwrap();
         let options = CityOptions { seed: 7, vehicles: 30_000, start, duration: DAY };
