@@ -356,9 +356,13 @@ impl World {
     }
 
     fn draw_calls(&mut self) {
-        let roads = self.city.network.roads.len() as u64;
-        for (time, kind, draw) in incidents::calls(self.city.rng, self.city.fleet.len(), self.now) {
-            let road = ((u128::from(draw) * u128::from(roads)) >> 64) as u32;
+        let city = Arc::clone(&self.city);
+        for (time, kind, draw) in incidents::calls(city.rng, city.fleet.len(), self.now) {
+            // By population: at the home of one of the vehicles, on one of the roads that leave it.
+            let one = |n: usize, bits: u64| ((u128::from(bits) * n as u128) >> 64) as usize;
+            let home = city.fleet.vehicles[one(city.fleet.vehicles.len(), draw)].home;
+            let out = city.network.leaving(home);
+            let road = out[one(out.len(), draw.rotate_left(32))];
             self.push(time, Event::Report { road, kind: kind as u8 });
         }
         self.push(self.now + HOUR, Event::Calls);
