@@ -98,27 +98,33 @@ pub const COMMUTE_SIGMA: f64 = 0.7;
 const OTHER_METRES: f64 = 6_200.0;
 const OTHER_SIGMA: f64 = 1.0;
 
+/// How much longer a way is than the straight line, on average over this kind of network.
+pub const DETOUR: f64 = 1.25;
+
 /// A junction about `wanted` metres of road away from `home`, in a random direction; the best of four. Never `home`, where
 /// there is another.
 pub fn destination(network: &Network, home: u32, wanted: f64, bits: impl Fn(u64) -> u64) -> u32 {
     let from = network.junctions[home as usize];
-    let edge = network.half_width();
     let mut best = (f64::INFINITY, home);
     for n in 0..4 {
-        let draw = bits(n);
-        let (share, east, north) = (to_unit(draw), draw & 1 == 1, draw & 2 == 2);
-        let along = |metres: f64, ahead: bool| if ahead { metres } else { -metres };
-        let x = (from.x + along(wanted * share, east)).clamp(-edge, edge);
-        let y = (from.y + along(wanted * (1.0 - share), north)).clamp(-edge, edge);
-        let j = network.junction_near(Place { x, y });
-        let p = network.junctions[j as usize];
-        // On a grid, the way is as long as its legs.
-        let miss = ((p.x - from.x).abs() + (p.y - from.y).abs() - wanted).abs();
+        let angle = to_unit(bits(n)) * std::f64::consts::TAU;
+        let x = from.x + wanted / DETOUR * libm::sin(angle);
+        let y = from.y + wanted / DETOUR * libm::cos(angle);
+        // The city is round: what lies beyond is brought to its edge.
+        let inside = (network.half_width() / (x * x + y * y).sqrt()).min(1.0);
+        let j = network.junction_near(Place { x: x * inside, y: y * inside });
+        let miss = (way(network, home, j) - wanted).abs();
         if j != home && miss < best.0 {
             best = (miss, j);
         }
     }
     if best.1 == home { network.roads[network.leaving(home)[0] as usize].to } else { best.1 }
+}
+
+/// Metres of road between two junctions, roughly.
+pub fn way(network: &Network, from: u32, to: u32) -> f64 {
+    let (p, q) = (network.junctions[from as usize], network.junctions[to as usize]);
+    ((p.x - q.x).powi(2) + (p.y - q.y).powi(2)).sqrt() * DETOUR
 }
 
 #[cfg(test)]
@@ -139,11 +145,10 @@ mod tests {
             let plan = plan(rng, &network, v as u32, vehicle, monday);
             assert!(plan.trips().windows(2).all(|w| w[0].departs <= w[1].departs));
             trips += plan.trips().len() as u32;
-            let mut from = network.junctions[vehicle.home as usize];
+            let mut from = vehicle.home;
             for t in plan.trips() {
-                let to = network.junctions[t.to as usize];
-                miles.push(((to.x - from.x).abs() + (to.y - from.y).abs()) / 1_609.34);
-                from = to;
+                miles.push(way(&network, from, t.to) / 1_609.34);
+                from = t.to;
                 hours[((t.departs - monday * DAY + 12 * HOUR) / HOUR) as usize] += 1;
             }
         }

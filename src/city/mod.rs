@@ -8,12 +8,14 @@ pub mod field;
 pub mod fleet;
 pub mod flow;
 pub mod incidents;
+mod layout;
 pub mod motion;
 pub mod network;
 pub mod rng;
 pub mod routes;
 pub mod signals;
 mod simulation;
+mod streets;
 pub mod trace;
 pub mod weather;
 

@@ -622,4 +622,27 @@ mod tests {
         }
         assert!(checked > 50 && rainy > 500, "{checked} minutes of blocked lanes, {rainy} of rain");
     }
+
+    /// Share of the fleet under way at each quarter of an hour of a weekday from 06:00 to 10:00, and how often rings of full
+    /// roads had to be released.
+    fn morning(vehicles: u32) -> (Vec<f64>, u64) {
+        let start = 20_605 * DAY + 6 * HOUR;
+        let mut simulation = simulation(vehicles);
+        let under_way = (1..=16).map(|k| {
+            simulation.advance(start + k * 15 * MINUTE);
+            simulation.world.vehicles.iter().filter(|s| s.driving).count() as f64 / f64::from(vehicles)
+        });
+        (under_way.collect(), simulation.gridlock_releases())
+    }
+
+    #[test]
+    fn the_morning_peak_flows_and_is_over_by_ten() {
+        for vehicles in [2_000, 100_000] {
+            let (under_way, releases) = morning(vehicles);
+            let peak = under_way.iter().copied().fold(0.0, f64::max);
+            assert!((0.07..0.12).contains(&peak), "{vehicles} vehicles: {under_way:.3?} under way");
+            assert!(under_way[15] < 0.7 * peak, "{vehicles} vehicles: {under_way:.3?} under way");
+            assert!(releases < 20, "{vehicles} vehicles: {releases} rings released");
+        }
+    }
 }
