@@ -1,4 +1,4 @@
-//! The procedural road network: a jittered grid of streets drawn as rings and radials ([`layout`](super::layout)), arterials
+//! The procedural road network: a jittered grid of streets drawn as rings and radials (`layout`), arterials
 //! among them, a motorway around it; tunnels, and high buildings in the centre.
 //!
 //! Coordinates are metres east and north of the centre, and degrees. Roads are directed; a two-way street is two roads.
@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::flow::Spec;
+use super::landuse::LandUse;
 use super::layout::Layout;
 use super::rng::{Purpose, Rng};
 use super::signals;
@@ -106,6 +107,8 @@ pub struct Network {
     pub stations: Vec<Place>,
     /// For each road what traffic flow has to know of it.
     pub specs: Vec<Spec>,
+    /// Where people live and work.
+    pub land: LandUse,
     /// Roads that leave junction `j` are `out[out_start[j]..out_start[j + 1]]`.
     out: Vec<u32>,
     out_start: Vec<u32>,
@@ -156,6 +159,7 @@ impl Network {
             cameras: Vec::new(),
             stations: Vec::new(),
             specs: Vec::new(),
+            land: LandUse::new(rng, layout.half_width()),
             out: Vec::new(),
             out_start: Vec::new(),
             streets: Vec::new(),

@@ -645,4 +645,41 @@ mod tests {
             assert!(releases < 20, "{vehicles} vehicles: {releases} rings released");
         }
     }
+
+    #[test]
+    fn somebody_is_there_seven_minutes_after_the_call() {
+        for (vehicles, days) in [(2_000, 20), (30_000, 2)] {
+            let options = CityOptions { vehicles, duration: days * DAY, ..CityOptions::default() };
+            let end = options.start + options.duration;
+            let mut simulation = Simulation::new(Arc::new(City::new(options).expect("valid options")));
+            let mut reported = rustc_hash::FxHashMap::default();
+            let mut waits = Vec::new();
+            for step in simulation.advance(end).incidents {
+                match step.status {
+                    Status::Reported => drop(reported.insert(step.incident, step.time)),
+                    Status::OnScene => waits.extend(reported.get(&step.incident).map(|t| step.time - t)),
+                    _ => {}
+                }
+            }
+            assert!(waits.len() > 50);
+            let mean = waits.iter().sum::<i64>() as f64 / waits.len() as f64 / MINUTE as f64;
+            assert!((6.0..8.5).contains(&mean), "{vehicles} vehicles: {mean} minutes over {} calls", waits.len());
+        }
+    }
+
+    #[test]
+    fn nitrogen_dioxide_has_the_two_peaks_of_a_weekdays_traffic() {
+        let options = CityOptions { vehicles: 10_000, duration: 5 * DAY, ..CityOptions::default() };
+        let end = options.start + options.duration;
+        let mut simulation = Simulation::new(Arc::new(City::new(options).expect("valid options")));
+        let mut hours = [(0.0, 0.0); 24];
+        for row in simulation.advance(end).cells {
+            let hour = &mut hours[(clock::time_of_day(row.time) / HOUR) as usize];
+            *hour = (hour.0 + row.no2, hour.1 + 1.0);
+        }
+        let no2 = hours.map(|(sum, n)| sum / n);
+        let most = |from: usize, to: usize| no2[from..to].iter().copied().fold(0.0, f64::max);
+        let (morning, evening, noon, night) = (most(7, 10), most(16, 20), most(11, 14), most(2, 5));
+        assert!(morning > 1.1 * noon && evening > 1.1 * noon && noon > night, "{no2:.1?}");
+    }
 }
