@@ -16,7 +16,7 @@ use super::incidents::Incident;
 use super::routes::Known;
 use super::simulation::{Event, Simulation, State, World};
 use super::trace::TraceRows;
-use super::weather::{CellRow, Weather};
+use super::weather::{self, CellRow, Weather};
 use super::{City, MODEL_VERSION};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -27,7 +27,7 @@ const FORMAT: u32 = 1;
 type Kept = (
     Flow,
     Known,
-    Weather,
+    weather::State,
     BinaryHeap<Reverse<(i64, Event)>>,
     Vec<State>,
     Vec<u8>,
@@ -88,7 +88,7 @@ impl Simulation {
         let kept = (
             flow,
             routes.known(),
-            weather,
+            weather.state(),
             queue,
             vehicles,
             blocked,
@@ -132,7 +132,7 @@ impl Simulation {
             .restore(&city.network, known)
             .ok_or_else(|| Error::new(ErrorKind::Store, "the state of the engine is of other roads than the city's"))?;
         let world = World {
-            weather,
+            weather: Weather::resume(city.rng, &city.network, weather),
             queue,
             vehicles,
             blocked,

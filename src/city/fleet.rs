@@ -1,9 +1,12 @@
 //! The vehicles: what each one is, fixed for its life.
 
 use super::clock;
-use super::demand::{COMMUTE_METRES, COMMUTE_SIGMA, destination};
-use super::network::{Network, RoadClass};
-use super::rng::{Purpose, Rng};
+use super::demand::{COMMUTE_METRES, COMMUTE_SIGMA, way};
+use super::landuse::{GOLDEN, LandUse, Weighted};
+pub use super::models::FUELS;
+use super::models::{self, Model};
+use super::network::{Network, Place, RoadClass};
+use super::rng::{Purpose, Rng, to_unit};
 
 /// A kind of vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,54 +41,6 @@ impl VehicleType {
         matches!(self, VehicleType::Ambulance | VehicleType::FireEngine | VehicleType::PoliceCar)
     }
 }
-
-/// A model that is really made, with the fuels it comes with and the years it was sold new.
-#[derive(Debug, Clone, Copy)]
-pub struct Model {
-    /// Manufacturer.
-    pub make: &'static str,
-    /// Model.
-    pub model: &'static str,
-    /// Fuels in the order of [`FUELS`], by weight.
-    fuels: [u8; 4],
-    /// First and last model year.
-    years: (i16, i16),
-}
-
-/// Fuels in the order of the weights of [`Model`].
-pub const FUELS: [&str; 4] = ["Petrol", "Diesel", "Hybrid", "Electric"];
-
-const fn model(make: &'static str, model: &'static str, fuels: [u8; 4], years: (i16, i16)) -> Model {
-    Model { make, model, fuels, years }
-}
-
-/// Popular models on British roads; weights are equal within a kind `[assumed]`. Fuels are chosen so that the fleet comes
-/// near petrol 58 %, diesel 32 %, electric 3.7 % (city.md).
-const CARS: &[Model] = &[
-    model("Ford", "Fiesta", [92, 8, 0, 0], (2002, 2023)),
-    model("Ford", "Focus", [65, 32, 3, 0], (2004, 2025)),
-    model("Vauxhall", "Corsa", [88, 6, 0, 6], (2003, 2026)),
-    model("Vauxhall", "Astra", [70, 25, 5, 0], (2004, 2026)),
-    model("Volkswagen", "Golf", [58, 34, 8, 0], (2004, 2026)),
-    model("Volkswagen", "Polo", [94, 6, 0, 0], (2002, 2026)),
-    model("BMW", "3 Series", [38, 42, 20, 0], (2005, 2026)),
-    model("Nissan", "Qashqai", [56, 36, 8, 0], (2007, 2026)),
-    model("Toyota", "Yaris", [52, 0, 48, 0], (2006, 2026)),
-    model("Mini", "Cooper", [80, 12, 0, 8], (2002, 2026)),
-    model("Audi", "A3", [58, 36, 6, 0], (2004, 2026)),
-    model("Kia", "Sportage", [48, 38, 14, 0], (2008, 2026)),
-    model("Tesla", "Model 3", [0, 0, 0, 100], (2019, 2026)),
-];
-const VANS: &[Model] = &[
-    model("Ford", "Transit", [0, 97, 0, 3], (2006, 2026)),
-    model("Vauxhall", "Vivaro", [0, 93, 0, 7], (2006, 2026)),
-    model("Mercedes-Benz", "Sprinter", [0, 98, 0, 2], (2006, 2026)),
-];
-const GOODS: &[Model] =
-    &[model("DAF", "LF", [0, 100, 0, 0], (2006, 2026)), model("Scania", "P-Series", [0, 100, 0, 0], (2006, 2026))];
-const AMBULANCES: &[Model] = &[model("Fiat", "Ducato", [0, 100, 0, 0], (2014, 2026))];
-const FIRE_ENGINES: &[Model] = &[model("Scania", "P280", [0, 100, 0, 0], (2012, 2026))];
-const POLICE_CARS: &[Model] = &[model("Peugeot", "308", [40, 60, 0, 0], (2014, 2026))];
 
 /// One vehicle.
 #[derive(Debug, Clone, Copy)]
@@ -129,15 +84,23 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet of `count` vehicles at `start`. One in two hundred is an emergency vehicle, at least three where there are
-    /// ten or more.
+    /// A fleet of `count` vehicles at `start`, the last of them emergency vehicles: as many of each type as the city's area
+    /// and people need, one in [`FEWEST_OTHERS`] vehicles at most, and one of each at least where there are ten vehicles.
     pub fn new(rng: Rng, network: &Network, count: u32, start: i64) -> Self {
-        let emergency = if count >= 10 { (count / 200).max(3) } else { 0 };
+        let half = network.half_width() / 1_000.0;
+        let area = std::f64::consts::PI * half * half;
+        let needed = (area * RESPONDERS + f64::from(count) * RESPONDERS_OUT).round() as u32;
+        let each = if count >= 10 { needed.min(count / FEWEST_OTHERS / 3).max(1) } else { 0 };
         let year = clock::year(clock::day(start)) as i16;
+        let others = count - 3 * each;
+        let land = |use_of: fn(&LandUse, Place) -> f64| {
+            Weighted::new(network.junctions.iter().map(|p| use_of(&network.land, *p)))
+        };
+        let places = Places { homes: land(LandUse::homes), work: land(LandUse::work) };
         let vehicles = (0..count)
-            .map(|v| {
-                let rank = v.checked_sub(count - emergency);
-                vehicle(rng, network, v, rank, year)
+            .map(|v| match v.checked_sub(others) {
+                Some(rank) => responder(rng, network, v, (rank, each), year),
+                None => private(rng, network, &places, v, year),
             })
             .collect();
         Self { vehicles }
@@ -154,82 +117,211 @@ impl Fleet {
     }
 }
 
-fn vehicle(rng: Rng, network: &Network, v: u32, emergency_rank: Option<u32>, year: i16) -> Vehicle {
-    let entity = u64::from(v);
-    let unit = |counter| rng.unit(Purpose::Fleet, entity, counter);
-    let below = |counter, n| rng.below(Purpose::Fleet, entity, counter, n);
-    let kind = match emergency_rank {
-        Some(rank) => [VehicleType::PoliceCar, VehicleType::Ambulance, VehicleType::FireEngine][rank as usize % 3],
-        None => match below(0, 1_000) {
-            // Shares of vehicles that give the vehicle-km of city.md: cars 79 %, vans 13 %, goods 6 %.
-            0..=829 => VehicleType::Car,
-            830..=949 => VehicleType::Van,
-            _ => VehicleType::Goods,
-        },
-    };
-    let models = match kind {
-        VehicleType::Car => CARS,
-        VehicleType::Van => VANS,
-        VehicleType::Goods => GOODS,
-        VehicleType::Ambulance => AMBULANCES,
-        VehicleType::FireEngine => FIRE_ENGINES,
-        VehicleType::PoliceCar => POLICE_CARS,
-    };
-    let model = &models[below(1, models.len() as u64) as usize];
-    // Ages fall off around a mean of nine and a half years, within the years in which the model was sold.
-    let age = (unit(2) + unit(3)) * 9.5;
-    let model_year = (year - age as i16).clamp(model.years.0, model.years.1).min(year);
-    let mut pick = below(4, model.fuels.iter().map(|w| u64::from(*w)).sum());
-    let mut fuel = 0u8;
-    for (f, weight) in model.fuels.iter().enumerate() {
-        if pick < u64::from(*weight) {
-            fuel = f as u8;
-            break;
-        }
-        pick -= u64::from(*weight);
+/// Emergency vehicles of each type for a square kilometre, and for a vehicle of the fleet, since some are always out
+/// `[assumed]`: so that from the call to the arrival takes seven minutes on average (mean of American towns, realism.md,
+/// section 5).
+const RESPONDERS: f64 = 0.0105;
+const RESPONDERS_OUT: f64 = 9e-5;
+/// Of so many vehicles, one at most is an emergency vehicle `[assumed]`.
+pub const FEWEST_OTHERS: u32 = 20;
+/// Shares of cars and vans among private vehicles, the rest being goods vehicles: all drive as far, so these are the shares
+/// of vehicle-kilometres, 79, 13 and 6 % (DfT 2006, city.md) without the 2 % of others.
+const CARS: f64 = 0.806;
+const VANS: f64 = 0.133;
+/// Ages are spread like the sum of two even draws around this mean in years (SMMT, city.md), up to twice as much.
+const MEAN_AGE: f64 = 9.5;
+/// Emergency vehicles are younger `[assumed]`.
+const RESPONDER_AGE: f64 = 4.0;
+/// Share of vehicles that drive to work `[assumed]`.
+const COMMUTERS: f64 = 0.55;
+/// Of so many places of work, a commuter has the one at the distance closest to what it wants `[assumed]`.
+const OFFERS: u64 = 12;
+/// Desired speeds on 30-mph roads as shares of the limit: mean 30.0, sd 6.1 mph (DfT 2022 exceedances, city.md); nobody
+/// is beyond these `[assumed]`.
+const PACE_SPREAD: f64 = 6.1 / 30.0;
+const PACES: (f64, f64) = (0.55, 1.6);
+/// Emergency vehicles drive so much faster than a quick driver does, up to a bound (speed factor 1.2 to 1.3: realism.md,
+/// section 5). With [`pace_on`], the bounds keep every vehicle below 45 m/s on any road.
+const RESPONDER_PACE: f64 = 1.25;
+const RESPONDER_MOST: f64 = 1.5;
+/// Kilometres a year, even between these `[assumed]`.
+const KM_A_YEAR: (f64, f64) = (6_000.0, 15_000.0);
+
+/// Junctions by what is there.
+struct Places {
+    homes: Weighted,
+    work: Weighted,
+}
+
+/// What is drawn for a vehicle.
+#[derive(Clone, Copy)]
+struct Draws {
+    rng: Rng,
+    vehicle: u64,
+}
+
+impl Draws {
+    fn unit(self, counter: u64) -> f64 {
+        to_unit(self.bits(counter))
     }
-    let junctions = network.junctions.len() as u64;
-    let home = below(5, junctions) as u32;
-    // Eleven in twenty commute `[assumed]`; work lies towards the centre: the nearer of two draws.
-    let commutes = !kind.is_emergency() && unit(6) < 0.55;
-    let centrality = |j: u32| {
-        let p = network.junctions[j as usize];
-        p.x * p.x + p.y * p.y
+
+    fn bits(self, counter: u64) -> u64 {
+        self.rng.bits(Purpose::Fleet, self.vehicle, counter)
+    }
+
+    fn build(self, kind: VehicleType, (year, mean_age): (i16, f64), (home, work): (u32, u32)) -> Vehicle {
+        let age = ((self.unit(2) + self.unit(3)) * mean_age).round() as i16;
+        let model_year = models::known_year(year - age);
+        let (fuel, model) = models::pick(kind, model_year, (self.unit(4), self.unit(1)));
+        let normal = self.rng.normal(Purpose::Fleet, self.vehicle, 9);
+        let pace = (1.0 + PACE_SPREAD * normal).clamp(PACES.0, PACES.1);
+        let pace = if kind.is_emergency() { (pace.max(1.0) * RESPONDER_PACE).min(RESPONDER_MOST) } else { pace };
+        let km_a_year = KM_A_YEAR.0 + (KM_A_YEAR.1 - KM_A_YEAR.0) * self.unit(10);
+        let odometer_km = ((f64::from((year - model_year).max(0)) + 0.5) * km_a_year).round();
+        Vehicle { kind, model, fuel, year: model_year, pace, home, work, odometer_km }
+    }
+}
+
+fn private(rng: Rng, network: &Network, places: &Places, v: u32, year: i16) -> Vehicle {
+    let draws = Draws { rng, vehicle: u64::from(v) };
+    let kind = match draws.unit(0) {
+        u if u < CARS => VehicleType::Car,
+        u if u < CARS + VANS => VehicleType::Van,
+        _ => VehicleType::Goods,
     };
-    let work = if commutes {
-        let wanted = COMMUTE_METRES * libm::exp(COMMUTE_SIGMA * rng.normal(Purpose::Fleet, entity, 7));
-        let draw = |from: u64| destination(network, home, wanted, |n| rng.bits(Purpose::Fleet, entity, from + n));
-        let (a, b) = (draw(16), draw(20));
-        if centrality(a) <= centrality(b) { a } else { b }
+    let home = places.homes.pick(draws.unit(5));
+    let work = if draws.unit(6) < COMMUTERS {
+        let wanted = COMMUTE_METRES * libm::exp(COMMUTE_SIGMA * rng.normal(Purpose::Fleet, draws.vehicle, 7));
+        let miss = |j: &u32| (way(network, home, *j) - wanted).abs();
+        let offers = (16..16 + OFFERS).map(|n| places.work.pick(draws.unit(n)));
+        offers.min_by(|a, b| miss(a).total_cmp(&miss(b))).unwrap_or(home)
     } else {
         home
     };
-    // Speeds on free-flowing 30-mph roads: mean 30.0, sd 6.1 mph (DfT 2022 exceedances, city.md); emergency vehicles
-    // drive a quarter faster.
-    let pace = (1.0 + 6.1 / 30.0 * rng.normal(Purpose::Fleet, entity, 9)).clamp(0.55, 1.6);
-    let pace = if kind.is_emergency() { pace.max(1.0) * 1.25 } else { pace };
-    let km_per_year = 6_000.0 + 9_000.0 * unit(10);
-    let odometer_km = ((f64::from(year - model_year) + 0.5) * km_per_year).round();
-    Vehicle { kind, model, fuel, year: model_year, pace, home, work, odometer_km }
+    draws.build(kind, (year, MEAN_AGE), (home, work))
+}
+
+/// The `rank`-th emergency vehicle; there are `each` of each type. Those of a type stand evenly over the city, on a spiral
+/// whose turns are golden angles.
+fn responder(rng: Rng, network: &Network, v: u32, (rank, each): (u32, u32), year: i16) -> Vehicle {
+    let types = [VehicleType::PoliceCar, VehicleType::Ambulance, VehicleType::FireEngine];
+    let (kind, n) = (types[rank as usize % 3], rank / 3);
+    let radius = network.half_width() * ((f64::from(n) + 0.5) / f64::from(each)).sqrt();
+    let angle = (f64::from(n) * GOLDEN + f64::from(rank % 3) / 3.0) * std::f64::consts::TAU;
+    let home = network.junction_near(Place { x: radius * libm::sin(angle), y: radius * libm::cos(angle) });
+    Draws { rng, vehicle: u64::from(v) }.build(kind, (year, RESPONDER_AGE), (home, home))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::demand;
     use super::*;
+
+    const START: i64 = 1_780_272_000_000;
+
+    fn fleet(count: u32) -> (Network, Fleet) {
+        let rng = Rng::new(7);
+        let network = Network::procedural(rng, count);
+        let fleet = Fleet::new(rng, &network, count, START);
+        (network, fleet)
+    }
 
     #[test]
     fn vehicles_are_possible() {
-        let rng = Rng::new(7);
-        let network = Network::procedural(rng, 5_000);
-        let fleet = Fleet::new(rng, &network, 5_000, 1_780_272_000_000);
+        let (network, fleet) = fleet(5_000);
         assert_eq!(fleet.len(), 5_000);
-        let mut fuels = [0usize; 4];
         for v in &fleet.vehicles {
-            assert!(v.model.fuels[usize::from(v.fuel)] > 0, "{} {}", v.model.model, FUELS[usize::from(v.fuel)]);
-            assert!(v.year >= v.model.years.0 && v.year <= v.model.years.1 && v.year <= 2026);
-            fuels[usize::from(v.fuel)] += 1;
+            assert!(v.model.was_sold(v.fuel, v.year), "{} {} of {}", v.model.model, FUELS[usize::from(v.fuel)], v.year);
+            assert!(v.year <= 2026 && (v.home as usize) < network.junctions.len());
+            assert!(v.odometer_km > 0.0);
         }
-        assert!(fuels.iter().all(|n| *n > 0), "{fuels:?}");
-        assert_eq!(fleet.vehicles.iter().filter(|v| v.kind.is_emergency()).count(), 25);
+        for count in [1, 9, 10, 59, 200] {
+            let fleet = Fleet::new(Rng::new(7), &network, count, START);
+            let emergency = fleet.vehicles.iter().filter(|v| v.kind.is_emergency()).count() as u32;
+            assert_eq!(emergency, if count < 10 { 0 } else { (count / FEWEST_OTHERS / 3).max(1) * 3 });
+        }
+    }
+
+    /// χ² over the number of draws: how far shares are from the expected ones, whatever the sample's size.
+    fn distance(found: &[f64], expected: &[f64]) -> f64 {
+        let all: f64 = found.iter().sum();
+        found.iter().zip(expected).map(|(f, e)| (f / all - e).powi(2) / e).sum()
+    }
+
+    #[test]
+    fn the_fleet_is_the_british_one() {
+        let (_, fleet) = fleet(60_000);
+        let cars: Vec<_> = fleet.vehicles.iter().filter(|v| v.kind == VehicleType::Car).collect();
+        let share = |of: &dyn Fn(&Vehicle) -> bool| cars.iter().filter(|v| of(v)).count() as f64;
+        let fuels: Vec<f64> = (0..4).map(|f| share(&|v| v.fuel == f)).collect();
+        let off = distance(&fuels, &[0.58, 0.32, 0.063, 0.037]);
+        // A fleet with two in a hundred cars of another fuel would be at 0.002.
+        assert!(off < 0.001, "{fuels:?}: {off}");
+        let age = cars.iter().map(|v| f64::from(2026 - v.year)).sum::<f64>() / cars.len() as f64;
+        assert!((age - 9.5).abs() < 0.15, "{age} years");
+        let old = share(&|v| v.year < 2016) / cars.len() as f64;
+        assert!((0.38..0.47).contains(&old), "{old} older than ten years");
+        // Popularity falls off, and no model is rare beyond belief.
+        let mut models = std::collections::BTreeMap::<_, f64>::new();
+        for v in &cars {
+            *models.entry((v.model.make, v.model.model)).or_default() += 1.0 / cars.len() as f64;
+        }
+        assert!(models.len() > 40 && models[&("Ford", "Fiesta")] > 0.05, "{models:?}");
+        assert!(models.values().all(|s| (0.0005..0.15).contains(s)), "{models:?}");
+    }
+
+    #[test]
+    fn kinds_share_the_kilometres_driven() {
+        let (network, fleet) = fleet(60_000);
+        let mut km = [0.0; 3];
+        for (v, vehicle) in fleet.vehicles.iter().enumerate().filter(|(_, v)| !v.kind.is_emergency()) {
+            let plan = demand::plan(Rng::new(7), &network, v as u32, vehicle, clock::day(START));
+            let mut from = vehicle.home;
+            for trip in plan.trips() {
+                km[vehicle.kind as usize] += demand::way(&network, from, trip.to);
+                from = trip.to;
+            }
+        }
+        let off = distance(&km, &[79.0 / 98.0, 13.0 / 98.0, 6.0 / 98.0]);
+        assert!(off < 0.001, "{km:?}: {off}");
+    }
+
+    #[test]
+    fn nobody_wants_to_drive_faster_than_45_metres_a_second() {
+        let (_, fleet) = fleet(60_000);
+        for class in [RoadClass::Motorway, RoadClass::Arterial, RoadClass::Street] {
+            let fastest = fleet.vehicles.iter().map(|v| pace_on(v.pace, class)).fold(0.0, f64::max);
+            assert!(fastest * class.limit_kmh() / 3.6 <= 45.0, "{fastest} of the limit on {class:?}");
+            for pace in [PACES.1, RESPONDER_MOST] {
+                assert!(pace_on(pace, class) * class.limit_kmh() / 3.6 <= 45.0, "{pace} on {class:?}");
+            }
+        }
+        assert!(
+            fleet.vehicles.iter().all(|v| v.pace <= PACES.1 && (!v.kind.is_emergency() || v.pace <= RESPONDER_MOST))
+        );
+    }
+
+    #[test]
+    fn work_stands_where_few_live() {
+        let (network, fleet) = fleet(20_000);
+        let land = &network.land;
+        let busy = |j: u32| land.work(network.junctions[j as usize]) > 0.3;
+        let share = |n: usize, all: usize| n as f64 / all as f64;
+        let area = share((0..network.junctions.len() as u32).filter(|j| busy(*j)).count(), network.junctions.len());
+        let commuters: Vec<_> = fleet.vehicles.iter().filter(|v| v.work != v.home).collect();
+        let work = share(commuters.iter().filter(|v| busy(v.work)).count(), commuters.len());
+        let homes = share(fleet.vehicles.iter().filter(|v| busy(v.home)).count(), fleet.vehicles.len());
+        assert!(work > 2.0 * area && homes < 0.8 * area, "work {work}, homes {homes}, area {area}");
+    }
+
+    #[test]
+    fn emergency_vehicles_of_a_type_stand_apart() {
+        let (network, fleet) = fleet(20_000);
+        for kind in [VehicleType::PoliceCar, VehicleType::Ambulance, VehicleType::FireEngine] {
+            let at: Vec<_> = fleet.vehicles.iter().filter(|v| v.kind == kind).map(|v| v.home).collect();
+            let nearest =
+                |p: u32| at.iter().filter(|q| **q != p).map(|q| demand::way(&network, p, *q)).fold(f64::MAX, f64::min);
+            assert!(at.len() > 5 && at.iter().all(|p| nearest(*p) > 2_000.0), "{kind:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{self, HOUR, MINUTE, SECOND};
 use super::fleet::VehicleType;
-use super::rng::{Purpose, Rng, to_exponential, to_normal, to_unit};
+use super::rng::{Purpose, Rng, to_exponential, to_normal};
 use super::trace::{IncidentKind, Status};
 use super::weather::Condition;
 
@@ -19,9 +19,23 @@ const BREAKDOWNS_PER_CRASH: f64 = 3.5;
 const SNOW_RISK: f64 = 1.84;
 /// Inhabitants per vehicle `[assumed]`.
 const PEOPLE_PER_VEHICLE: f64 = 1.8;
-/// Calls a year per 1,000 inhabitants `[assumed]`.
+/// Calls a year per 1,000 inhabitants `[assumed]`; medical ones between the 110 that the United States' ambulances have
+/// (realism.md, section 5) and British rates.
 const CALLS: [(IncidentKind, f64); 3] =
     [(IncidentKind::Medical, 150.0), (IncidentKind::Police, 180.0), (IncidentKind::Fire, 10.0)];
+
+/// Shares of slight and of middling incidents `[assumed]`; the rest is severe. A breakdown never is.
+const SEVERITIES: [f64; 2] = [0.70, 0.25];
+const BREAKDOWN_SEVERITIES: [f64; 2] = [0.85, 0.15];
+/// Time at the scene until the lanes are cleared: lognormal with these medians in minutes by severity, and this spread, so
+/// that with the way there and the wrap-up nine in ten middling ones are over in two hours, and four in five severe ones in
+/// four (MUTCD classes, targets of WisDOT; realism.md, section 5).
+const CLEARANCE_MINUTES: [f64; 3] = [18.0, 50.0, 135.0];
+const CLEARANCE_SPREAD: f64 = 0.5;
+/// Call handling and turn-out in milliseconds, even between these: NFPA 1710 wants 64 s and 60 to 80 s for most.
+const CALL_HANDLING: (i64, i64) = (60 * SECOND, 150 * SECOND);
+/// From the clearance to the end, in milliseconds, even between these `[assumed]`.
+const WRAP_UP: (i64, i64) = (5 * MINUTE, 15 * MINUTE);
 
 /// An incident that is not over.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -85,9 +99,10 @@ impl Incident {
     /// A new incident; what it is like depends on its number alone.
     pub fn new(rng: Rng, number: u32, kind: IncidentKind, road: u32, lanes: u8) -> Self {
         let draw = |c| rng.unit(Purpose::Incident, u64::from(number), c);
+        let [slight, middling] = if kind == IncidentKind::Breakdown { BREAKDOWN_SEVERITIES } else { SEVERITIES };
         let severity = match draw(0) {
-            u if u < 0.70 => 1,
-            u if u < 0.95 => 2,
+            u if u < slight => 1,
+            u if u < slight + middling => 2,
             _ => 3,
         };
         let blocks = match kind {
@@ -101,21 +116,25 @@ impl Incident {
 
     /// Time from the report to the first attempt to send somebody.
     pub fn call_handling(&self, rng: Rng) -> i64 {
-        30 * SECOND + (rng.unit(Purpose::Incident, u64::from(self.number), 2) * 90.0) as i64 * SECOND
+        self.between(rng, 2, CALL_HANDLING)
     }
 
-    /// Time at the scene until the lanes are cleared: lognormal, median 18, 30 and 45 minutes by severity, so that nine
-    /// in ten intermediate incidents are over in two hours (city.md).
+    /// Time at the scene until the lanes are cleared.
     pub fn clearance(&self, rng: Rng) -> i64 {
-        let median = [18.0, 30.0, 45.0][usize::from(self.severity.clamp(1, 3)) - 1];
+        let median = CLEARANCE_MINUTES[usize::from(self.severity.clamp(1, 3)) - 1];
         let z = to_normal(rng.bits(Purpose::Incident, u64::from(self.number), 3));
-        (median * libm::exp(0.5 * z) * MINUTE as f64) as i64
+        (median * libm::exp(CLEARANCE_SPREAD * z) * MINUTE as f64) as i64
     }
 
     /// Time from the clearance to the end.
     pub fn wrap_up(&self, rng: Rng) -> i64 {
-        let unit = to_unit(rng.bits(Purpose::Incident, u64::from(self.number), 4));
-        5 * MINUTE + (unit * 10.0 * MINUTE as f64) as i64
+        self.between(rng, 4, WRAP_UP)
+    }
+
+    /// Whole seconds between two bounds.
+    fn between(&self, rng: Rng, counter: u64, (least, most): (i64, i64)) -> i64 {
+        let unit = rng.unit(Purpose::Incident, u64::from(self.number), counter);
+        least + (unit * ((most - least) / SECOND) as f64) as i64 * SECOND
     }
 
     /// Who is sent.
@@ -171,5 +190,66 @@ mod tests {
             incident.status = Status::LanesCleared;
             assert_eq!(incident.lanes_blocked(), 0);
         }
+    }
+
+    /// Crashes and breakdowns of `n` crossings, by window of `window` crossings.
+    fn counts(weather: Condition, n: u64, window: u64, entity: u32) -> Vec<[f64; 2]> {
+        let rng = Rng::new(7);
+        let mut counts = vec![[0.0; 2]; (n / window) as usize];
+        for c in 0..n {
+            // A thousand kilometres a crossing: rates are small, and so is the time that a test has.
+            match on_crossing(rng, entity, c, 1_000.0, weather) {
+                Some(IncidentKind::Accident) => counts[(c / window) as usize][0] += 1.0,
+                Some(IncidentKind::Breakdown) => counts[(c / window) as usize][1] += 1.0,
+                _ => {}
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn crashes_are_poisson_given_the_kilometres_driven_and_more_on_snow() {
+        let (n, window) = (4_000_000, 2_000);
+        let dry = counts(Condition::Clear, n, window, 0);
+        let windows = dry.len() as f64;
+        let total = |counts: &[[f64; 2]], kind: usize| counts.iter().map(|c| c[kind]).sum::<f64>();
+        let (crashes, breakdowns) = (total(&dry, 0), total(&dry, 1));
+        assert!((crashes / (n as f64 / 1_000.0 * 1.15) - 1.0).abs() < 0.05, "{crashes} crashes");
+        assert!((breakdowns / crashes / 3.5 - 1.0).abs() < 0.07, "{breakdowns} breakdowns, {crashes} crashes");
+        for kind in 0..2 {
+            let mean = total(&dry, kind) / windows;
+            let variance = dry.iter().map(|c| (c[kind] - mean).powi(2)).sum::<f64>() / (windows - 1.0);
+            assert!((0.9..1.1).contains(&(variance / mean)), "dispersion {}", variance / mean);
+        }
+        let snow = total(&counts(Condition::Snow, n, window, 1), 0) / crashes;
+        assert!((1.68..1.99).contains(&snow), "{snow} times as many on snow");
+    }
+
+    #[test]
+    fn nine_in_ten_middling_incidents_are_over_in_two_hours_and_four_in_five_severe_ones_in_four() {
+        let rng = Rng::new(7);
+        // A way of five minutes.
+        let lasts = |i: &Incident| i.call_handling(rng) + 5 * MINUTE + i.clearance(rng) + i.wrap_up(rng);
+        let mut lengths: [Vec<i64>; 3] = Default::default();
+        for number in 0..20_000 {
+            let incident = Incident::new(rng, number, IncidentKind::Accident, 0, 2);
+            lengths[usize::from(incident.severity) - 1].push(lasts(&incident));
+        }
+        let within = |severity: usize, most: i64| {
+            let all = &lengths[severity - 1];
+            all.iter().filter(|l| **l < most).count() as f64 / all.len() as f64
+        };
+        let (two, four) = (within(2, 2 * HOUR), within(3, 4 * HOUR));
+        assert!((0.88..0.93).contains(&two), "{two} of the middling ones");
+        assert!((0.78..0.88).contains(&four), "{four} of the severe ones");
+        let breakdown = |number| Incident::new(rng, number, IncidentKind::Breakdown, 0, 2);
+        assert!((0..5_000).all(|n| breakdown(n).severity < 3));
+    }
+
+    #[test]
+    fn calls_follow_the_hour() {
+        let rng = Rng::new(7);
+        let at = |hour: i64| (0..400).map(|day| calls(rng, 2_000, (day * 24 + hour) * HOUR).len()).sum::<usize>();
+        assert!(at(16) as f64 > 1.8 * at(4) as f64, "{} at 16, {} at 4", at(16), at(4));
     }
 }

@@ -1,12 +1,17 @@
 //! The truth: a city whose vehicles, weather and incidents are simulated once. Its product is the [`trace`].
 
+pub mod air;
 pub mod clock;
 pub mod demand;
 mod checkpoint;
 mod dispatch;
+pub mod field;
 pub mod fleet;
 pub mod flow;
 pub mod incidents;
+pub mod landuse;
+mod layout;
+pub mod models;
 pub mod motion;
 pub mod network;
 pub mod rng;
@@ -14,6 +19,7 @@ pub mod routes;
 pub mod signals;
 pub mod saved;
 mod simulation;
+mod streets;
 pub mod trace;
 pub mod weather;
 

@@ -1,13 +1,19 @@
-//! The procedural road network: a jittered grid of streets, arterials on every third line, a motorway around it.
+//! The procedural road network: a jittered grid of streets drawn as rings and radials (`layout`), arterials
+//! among them, a motorway around it; tunnels, and high buildings in the centre.
 //!
 //! Coordinates are metres east and north of the centre, and degrees. Roads are directed; a two-way street is two roads.
 
+use std::collections::BTreeMap;
+
 use super::flow::Spec;
+use super::landuse::LandUse;
+use super::layout::Layout;
 use super::rng::{Purpose, Rng};
 use super::signals;
+use super::streets::{self, Stretch};
 
 /// A kind of road.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoadClass {
     /// 70 mph, three lanes each way.
     Motorway,
@@ -69,8 +75,8 @@ pub struct Road {
     pub lanes: u8,
     /// Direction of travel, degrees from north, clockwise, rounded to 0.1.
     pub heading: f64,
-    /// Line of the grid that it lies on; names the street.
-    pub line: u16,
+    /// Number of the street that it is a part of; see [`Network::street_name`].
+    pub street: u16,
     /// Weather and air cell of its middle.
     pub cell: u16,
     /// Whether it runs below ground: no satellite is seen.
@@ -101,10 +107,14 @@ pub struct Network {
     pub stations: Vec<Place>,
     /// For each road what traffic flow has to know of it.
     pub specs: Vec<Spec>,
+    /// Where people live and work.
+    pub land: LandUse,
     /// Roads that leave junction `j` are `out[out_start[j]..out_start[j + 1]]`.
     out: Vec<u32>,
     out_start: Vec<u32>,
-    half: f64,
+    /// Names by number.
+    streets: Vec<String>,
+    layout: Layout,
     cells: u16,
 }
 
@@ -112,10 +122,14 @@ pub struct Network {
 const SPACING: f64 = 1_000.0;
 /// Junctions stand up to this far from the grid, as a share of the spacing.
 const JITTER: f64 = 0.1375;
-/// Arterials whose middle is so near the centre run below ground, in metres `[assumed]`.
-const TUNNEL: f64 = 700.0;
-/// Where high buildings stand: so far from the centre, as a share of half the city's width `[assumed]`.
-const CANYON: f64 = 0.2;
+/// One in so many arterial roads runs below ground `[assumed]`, beside the main road through the centre, which always does.
+const TUNNELS: u64 = 40;
+/// High buildings stand along all roads so near the centre, and along none so far from it, as a share of half the city's
+/// width; between, along fewer and fewer `[assumed]`.
+const CANYON: f64 = 0.18;
+const CANYON_END: f64 = 0.34;
+/// A name lasts for so many roads at most `[assumed]`.
+const NAMED_ALIKE: usize = 6;
 /// Latitude and longitude of the centre: the city of the original workflow, Birmingham.
 const CENTRE: (f64, f64) = (52.4862, -1.8904);
 /// Metres per degree of latitude.
@@ -127,32 +141,32 @@ impl Network {
         Self::grid(rng, grid_side(vehicles), SPACING)
     }
 
-    /// A network of `side` lines each way, at least 4, `spacing` metres apart.
+    /// A network of `side` lines each way, at least 4, `spacing` metres apart, drawn as rings.
     pub fn grid(rng: Rng, side: usize, spacing: f64) -> Self {
-        let half = (side - 1) as f64 * spacing / 2.0;
-        let junction = |i: usize, j: usize| (i * side + j) as u32;
+        let layout = Layout::new(side, spacing);
         let mut junctions = Vec::with_capacity(side * side);
         for i in 0..side {
             for j in 0..side {
-                let n = u64::from(junction(i, j));
-                let dx = (rng.unit(Purpose::Network, n, 0) * 2.0 - 1.0) * JITTER * spacing;
-                let dy = (rng.unit(Purpose::Network, n, 1) * 2.0 - 1.0) * JITTER * spacing;
-                junctions.push(Place { x: j as f64 * spacing - half + dx, y: i as f64 * spacing - half + dy });
+                let n = (i * side + j) as u64;
+                let jitter = |counter| (rng.unit(Purpose::Network, n, counter) * 2.0 - 1.0) * JITTER * spacing;
+                let place = layout.place(i, j);
+                junctions.push(Place { x: place.x + jitter(0), y: place.y + jitter(1) });
             }
         }
-        let cells = (side / 4).clamp(2, 8) as u16;
         let mut network = Self {
             junctions,
             roads: Vec::new(),
             cameras: Vec::new(),
             stations: Vec::new(),
             specs: Vec::new(),
+            land: LandUse::new(rng, layout.half_width()),
             out: Vec::new(),
             out_start: Vec::new(),
-            half: half + spacing / 2.0,
-            cells,
+            streets: Vec::new(),
+            layout,
+            cells: (side / 4).clamp(2, 8) as u16,
         };
-        network.lay_roads(rng, side);
+        network.lay_roads(rng);
         network.index_roads();
         network.place_cameras(rng);
         network.place_stations();
@@ -165,64 +179,54 @@ impl Network {
         network
     }
 
-    fn lay_roads(&mut self, rng: Rng, side: usize) {
-        let last = side - 1;
-        let class_of = |line: usize| {
-            if line == 0 || line == last {
-                RoadClass::Motorway
-            } else if line.is_multiple_of(3) {
-                RoadClass::Arterial
-            } else {
-                RoadClass::Street
-            }
-        };
-        let mut degree = vec![0u8; side * side];
-        let mut edges = Vec::new();
-        for i in 0..side {
-            for j in 0..side {
-                if j < last {
-                    edges.push((i * side + j, i * side + j + 1, class_of(i), i));
-                }
-                if i < last {
-                    edges.push((i * side + j, (i + 1) * side + j, class_of(j), side + j));
-                }
-            }
+    fn lay_roads(&mut self, rng: Rng) {
+        let edges = edges(self.layout);
+        let mut degree = vec![0u8; self.junctions.len()];
+        for edge in &edges {
+            degree[edge.from] += 1;
+            degree[edge.to] += 1;
         }
-        for &(a, b, ..) in &edges {
-            degree[a] += 1;
-            degree[b] += 1;
-        }
-        for (n, (a, b, class, line)) in edges.into_iter().enumerate() {
+        let mut numbers = BTreeMap::new();
+        let mut stretches = Vec::new();
+        for (n, edge) in edges.into_iter().enumerate() {
             // One street in eight is missing. Both ends keep three roads, so every block still reaches an arterial.
-            let missing = class == RoadClass::Street
-                && degree[a] > 3
-                && degree[b] > 3
+            let missing = edge.class == RoadClass::Street
+                && degree[edge.from] > 3
+                && degree[edge.to] > 3
                 && rng.below(Purpose::Network, n as u64, 2, 8) == 0;
             if missing {
-                degree[a] -= 1;
-                degree[b] -= 1;
+                degree[edge.from] -= 1;
+                degree[edge.to] -= 1;
                 continue;
             }
-            for (from, to) in [(a, b), (b, a)] {
+            let street = *numbers.entry(edge.stretch_key(self.layout)).or_insert_with(|| {
+                stretches.push(edge.stretch(self.layout));
+                (stretches.len() - 1) as u16
+            });
+            let tunnel = edge.class == RoadClass::Arterial
+                && (edge.is_central(self.layout) || rng.below(Purpose::Network, n as u64, 4, TUNNELS) == 0);
+            let high = rng.unit(Purpose::Network, n as u64, 5);
+            for (from, to) in [(edge.from, edge.to), (edge.to, edge.from)] {
                 let (p, q) = (self.junctions[from], self.junctions[to]);
                 let (dx, dy) = (q.x - p.x, q.y - p.y);
                 let middle = Place { x: f64::midpoint(p.x, q.x), y: f64::midpoint(p.y, q.y) };
-                let from_centre = (middle.x * middle.x + middle.y * middle.y).sqrt();
-                let tunnel = class == RoadClass::Arterial && from_centre < TUNNEL;
+                let out = (middle.x * middle.x + middle.y * middle.y).sqrt() / self.half_width();
+                let built_up = (CANYON_END - out) / (CANYON_END - CANYON);
                 self.roads.push(Road {
                     from: from as u32,
                     to: to as u32,
                     length: ((dx * dx + dy * dy).sqrt() * 10.0).round() / 10.0,
-                    class,
-                    lanes: class.lanes(),
+                    class: edge.class,
+                    lanes: edge.class.lanes(),
                     heading: (libm::atan2(dx, dy).to_degrees().rem_euclid(360.0) * 10.0).round() / 10.0 % 360.0,
-                    line: line as u16,
+                    street,
                     cell: self.cell_at(middle),
                     tunnel,
-                    canyon: class != RoadClass::Motorway && !tunnel && from_centre < CANYON * self.half,
+                    canyon: edge.class != RoadClass::Motorway && !tunnel && high < built_up,
                 });
             }
         }
+        self.streets = streets::names(rng, &stretches);
     }
 
     fn index_roads(&mut self) {
@@ -262,8 +266,9 @@ impl Network {
     }
 
     fn place_stations(&mut self) {
-        let size = 2.0 * self.half / f64::from(self.cells);
-        let middle = |k: u16| f64::from(k) * size - self.half + size / 2.0;
+        let half = self.half_width();
+        let size = 2.0 * half / f64::from(self.cells);
+        let middle = |k: u16| f64::from(k) * size - half + size / 2.0;
         for row in 0..self.cells {
             for column in 0..self.cells {
                 self.stations.push(Place { x: middle(column), y: middle(row) });
@@ -271,17 +276,15 @@ impl Network {
         }
     }
 
-    /// The junction near a place: that of the grid's crossing next to it.
+    /// The junction near a place.
     pub fn junction_near(&self, place: Place) -> u32 {
-        let side = (self.junctions.len() as f64).sqrt().round() as usize;
-        let spacing = 2.0 * self.half / side as f64;
-        let line = |v: f64| (((v + self.half) / spacing).floor().max(0.0) as usize).min(side - 1);
-        (line(place.y) * side + line(place.x)) as u32
+        let (row, column) = self.layout.nearest(place);
+        (row * self.layout.side + column) as u32
     }
 
     /// Half the city's width in metres; its centre is at (0, 0).
     pub fn half_width(&self) -> f64 {
-        self.half
+        self.layout.half_width()
     }
 
     /// Roads that leave a junction.
@@ -297,8 +300,8 @@ impl Network {
 
     /// The cell that a place lies in.
     pub fn cell_at(&self, place: Place) -> u16 {
-        let size = 2.0 * self.half / f64::from(self.cells);
-        let index = |v: f64| (((v + self.half) / size).floor().max(0.0) as u16).min(self.cells - 1);
+        let size = 2.0 * self.half_width() / f64::from(self.cells);
+        let index = |v: f64| (((v + self.half_width()) / size).floor().max(0.0) as u16).min(self.cells - 1);
         index(place.y) * self.cells + index(place.x)
     }
 
@@ -318,45 +321,93 @@ impl Network {
         ((lat * 1e6).round() / 1e6, (lon * 1e6).round() / 1e6)
     }
 
-    /// Name of the district that a place lies in: nine of them, by compass.
+    /// The district that a place lies in, as an index into [`DISTRICTS`]: the old town, or a sector around it.
     pub fn district(&self, place: Place) -> usize {
-        let third = |v: f64| (((v / self.half + 1.0) * 1.5).floor().max(0.0) as usize).min(2);
-        third(place.y) * 3 + third(place.x)
+        if (place.x * place.x + place.y * place.y).sqrt() < OLD_TOWN * self.half_width() {
+            return DISTRICTS.len() - 1;
+        }
+        let sectors = DISTRICTS.len() - 1;
+        let turn = libm::atan2(place.x, place.y) / std::f64::consts::TAU;
+        (turn * sectors as f64).round().rem_euclid(sectors as f64) as usize
     }
 
     /// Name of a road's street.
     pub fn street_name(&self, road: &Road) -> String {
-        let side = (self.junctions.len() as f64).sqrt().round() as u16;
-        let (kind, number) = if road.line < side { ("Street", road.line) } else { ("Avenue", road.line - side) };
-        match road.class {
-            RoadClass::Motorway => format!("M{}", 40 + u16::from(road.line >= side) * 2 + u16::from(number > 0)),
-            RoadClass::Arterial => format!("{} Road {kind}", ordinal(number)),
-            RoadClass::Street => format!("{} {kind}", ordinal(number)),
-        }
+        self.streets[usize::from(road.street)].clone()
     }
 }
 
-/// Names of the nine districts.
+/// Radius of the old town as a share of half the city's width: as large as the other districts.
+const OLD_TOWN: f64 = 0.35;
+
+/// Names of the districts: from the north clockwise, then the centre.
 pub const DISTRICTS: [&str; 9] = [
-    "Southwick",
-    "Southgate",
-    "Marsh End",
-    "Westfield",
-    "Old Town",
-    "Eastbrook",
-    "Northmoor",
     "Northgate",
     "Highfield",
+    "Eastbrook",
+    "Marsh End",
+    "Southgate",
+    "Southwick",
+    "Westfield",
+    "Northmoor",
+    "Old Town",
 ];
 
-fn ordinal(n: u16) -> String {
-    let suffix = match (n % 10, n % 100) {
-        (1, h) if h != 11 => "st",
-        (2, h) if h != 12 => "nd",
-        (3, h) if h != 13 => "rd",
-        _ => "th",
-    };
-    format!("{n}{suffix}")
+/// A two-way road before it is laid.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    from: usize,
+    to: usize,
+    class: RoadClass,
+    /// Whether its line runs east.
+    eastward: bool,
+    /// Its line, and the crossing line where it begins.
+    line: usize,
+    at: usize,
+}
+
+impl Edge {
+    /// What has one name: a part of a line, in pieces.
+    fn stretch_key(&self, layout: Layout) -> (bool, usize, super::layout::Part, usize) {
+        let part = layout.part(self.line, self.at);
+        // The motorway's quarters have one name each.
+        let piece = if self.class == RoadClass::Motorway { 0 } else { self.at / NAMED_ALIKE };
+        (self.eastward, self.line, part, piece)
+    }
+
+    fn stretch(&self, layout: Layout) -> Stretch {
+        let far = self.line >= layout.side / 2;
+        let quarter = match (self.eastward, far) {
+            (false, true) => 0,
+            (true, true) => 1,
+            (false, false) => 2,
+            (true, false) => 3,
+        };
+        Stretch { quarter, class: self.class, part: layout.part(self.line, self.at) }
+    }
+
+    /// Whether it is the main road north through the centre.
+    fn is_central(&self, layout: Layout) -> bool {
+        !self.eastward && self.line == layout.main_line() && self.at + 1 == layout.main_line()
+    }
+}
+
+/// All roads of the grid.
+fn edges(layout: Layout) -> Vec<Edge> {
+    let side = layout.side;
+    let mut edges = Vec::with_capacity(2 * side * side);
+    for i in 0..side {
+        for j in 0..side {
+            let from = i * side + j;
+            if j + 1 < side {
+                edges.push(Edge { from, to: from + 1, class: layout.class(i), eastward: true, line: i, at: j });
+            }
+            if i + 1 < side {
+                edges.push(Edge { from, to: from + side, class: layout.class(j), eastward: false, line: j, at: i });
+            }
+        }
+    }
+    edges
 }
 
 /// Vehicles of the fleet a junction, where the fleet is large enough `[assumed]`: 130 a kilometre of road. (36 million cars
@@ -404,7 +455,7 @@ mod tests {
     fn roads_lie_between_their_junctions() {
         let network = network(2_000);
         for (r, road) in network.roads.iter().enumerate() {
-            assert!(road.length > 600.0 && road.length < 1_400.0);
+            assert!(road.length > 400.0 && road.length < 1_700.0);
             assert!((0.0..360.0).contains(&road.heading));
             let (end, junction) = (network.place_on(r as u32, road.length), network.junctions[road.to as usize]);
             assert!((end.x - junction.x).abs() < 1e-6 && (end.y - junction.y).abs() < 1e-6);
@@ -417,5 +468,51 @@ mod tests {
         for (k, station) in network.stations.iter().enumerate() {
             assert_eq!(usize::from(network.cell_at(*station)), k);
         }
+    }
+
+    #[test]
+    fn every_city_has_a_tunnel_each_way_and_high_buildings_in_its_centre_alone() {
+        for vehicles in [1, 2_000, 400_000] {
+            let network = network(vehicles);
+            let tunnels: Vec<_> = network.roads.iter().filter(|r| r.tunnel).collect();
+            assert!(tunnels.len() >= 2 && tunnels.len() < network.roads.len() / 50, "{} tunnels", tunnels.len());
+            for t in &tunnels {
+                assert!(t.class == RoadClass::Arterial && !t.canyon);
+                assert!(tunnels.iter().any(|back| back.from == t.to && back.to == t.from), "one way only");
+            }
+            let canyons = network.roads.iter().filter(|r| r.canyon).count();
+            assert!(canyons > network.roads.len() / 50 && canyons < network.roads.len() / 5, "{canyons} canyons");
+            for (r, road) in network.roads.iter().enumerate() {
+                let p = network.place_on(r as u32, road.length / 2.0);
+                let out = (p.x * p.x + p.y * p.y).sqrt() / network.half_width();
+                assert!(!road.canyon || out < CANYON_END);
+                assert!(road.canyon || road.tunnel || out >= CANYON);
+            }
+        }
+    }
+
+    #[test]
+    fn districts_lie_around_the_old_town_and_are_alike_in_size() {
+        let network = network(2_000);
+        let at = |x: f64, y: f64| DISTRICTS[network.district(Place { x, y })];
+        assert_eq!(at(100.0, -100.0), "Old Town");
+        assert_eq!(
+            [at(0.0, 9e3), at(9e3, 0.0), at(0.0, -9e3), at(-9e3, 0.0)],
+            ["Northgate", "Eastbrook", "Southgate", "Westfield"]
+        );
+        let mut count = [0; 9];
+        network.junctions.iter().for_each(|p| count[network.district(*p)] += 1);
+        assert!(count.iter().all(|n| (40..100).contains(n)), "{count:?}");
+    }
+
+    #[test]
+    fn a_street_keeps_its_name_for_a_while() {
+        let network = network(2_000);
+        let mut roads = BTreeMap::<String, usize>::new();
+        for road in network.roads.iter().filter(|r| r.class != RoadClass::Motorway) {
+            *roads.entry(network.street_name(road)).or_default() += 1;
+        }
+        assert!(roads.len() > 200, "{} names", roads.len());
+        assert!(roads.values().all(|n| *n <= 2 * 2 * NAMED_ALIKE), "{roads:?}");
     }
 }

@@ -1,8 +1,6 @@
 //! Randomness as a pure function of (seed, stream, entity, counter): no state, so any thread, part or resumed run draws
 //! the same numbers.
 
-use serde::{Deserialize, Serialize};
-
 /// What a draw is for. Two purposes never share numbers, so that one model's change leaves the others' draws alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
@@ -55,7 +53,7 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 /// Randomness of one city.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct Rng {
     seed: u64,
 }

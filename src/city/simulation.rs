@@ -242,13 +242,10 @@ impl Simulation {
         let Self { flow, world } = self;
         let time = world.now.div_euclid(weather::STEP) * weather::STEP;
         let before = std::mem::take(&mut world.cells);
-        for cell in 0..world.driven.len() {
-            let driven = std::mem::take(&mut world.driven[cell]);
-            let row = world.weather.row(time, cell as u16, driven);
-            world.cells.push(row);
-            if world.recording {
-                world.rows.cells.push(row);
-            }
+        world.cells = world.weather.step(time, &world.driven);
+        world.driven.fill(0.0);
+        if world.recording {
+            world.rows.cells.extend_from_slice(&world.cells);
         }
         let factors =
             |cells: &[CellRow], c: u16| cells.get(usize::from(c)).map(|c| (c.speed_factor(), c.capacity_factor()));
@@ -318,7 +315,7 @@ impl World {
         let roads = network.roads.len();
         Self {
             routes: Routes::new(network, &waits),
-            weather: Weather::new(city.rng, begin),
+            weather: Weather::new(city.rng, network, begin),
             queue: BinaryHeap::new(),
             vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
             responders: responders(&city),
@@ -374,9 +371,13 @@ impl World {
     }
 
     fn draw_calls(&mut self) {
-        let roads = self.city.network.roads.len() as u64;
-        for (time, kind, draw) in incidents::calls(self.city.rng, self.city.fleet.len(), self.now) {
-            let road = ((u128::from(draw) * u128::from(roads)) >> 64) as u32;
+        let city = Arc::clone(&self.city);
+        for (time, kind, draw) in incidents::calls(city.rng, city.fleet.len(), self.now) {
+            // By population: at the home of one of the vehicles, on one of the roads that leave it.
+            let one = |n: usize, bits: u64| ((u128::from(bits) * n as u128) >> 64) as usize;
+            let home = city.fleet.vehicles[one(city.fleet.vehicles.len(), draw)].home;
+            let out = city.network.leaving(home);
+            let road = out[one(out.len(), draw.rotate_left(32))];
             self.push(time, Event::Report { road, kind: kind as u8 });
         }
         self.push(self.now + HOUR, Event::Calls);
@@ -512,6 +513,7 @@ const KINDS: [IncidentKind; 5] =
 mod tests {
     use super::super::CityOptions;
     use super::super::clock::DAY;
+    use super::super::network::Network;
     use super::super::trace::{Status, Windows};
     use super::*;
 
@@ -600,9 +602,11 @@ mod tests {
     #[test]
     fn nothing_changes_capacity_but_blocked_lanes_and_weather() {
         // A day with rain in it.
+        let network = Network::procedural(super::super::rng::Rng::new(7), 30_000);
+        let none = vec![0.0; network.cell_count()];
         let wet = |start: i64| {
-            let mut weather = Weather::new(super::super::rng::Rng::new(7), start);
-            (0..12).any(|h| weather.row(start + h * HOUR, 0, 0.0).capacity_factor() < 1.0)
+            let mut weather = Weather::new(super::super::rng::Rng::new(7), &network, start);
+            (0..12).any(|h| weather.step(start + h * HOUR, &none).iter().any(|row| row.capacity_factor() < 1.0))
         };
         let start = (20_605..21_005).map(|day| day * DAY + 6 * HOUR).find(|start| wet(*start)).unwrap();
         let options = CityOptions { seed: 7, vehicles: 30_000, start, duration: DAY };
@@ -638,5 +642,65 @@ mod tests {
             }
         }
         assert!(checked > 50 && rainy > 500, "{checked} minutes of blocked lanes, {rainy} of rain");
+    }
+
+    /// Share of the fleet under way at each quarter of an hour of a weekday from 06:00 to 10:00, and how often rings of full
+    /// roads had to be released.
+    fn morning(vehicles: u32) -> (Vec<f64>, u64) {
+        let start = 20_605 * DAY + 6 * HOUR;
+        let mut simulation = simulation(vehicles);
+        let under_way = (1..=16).map(|k| {
+            simulation.advance(start + k * 15 * MINUTE);
+            simulation.world.vehicles.iter().filter(|s| s.driving).count() as f64 / f64::from(vehicles)
+        });
+        (under_way.collect(), simulation.gridlock_releases())
+    }
+
+    #[test]
+    fn the_morning_peak_flows_and_is_over_by_ten() {
+        for vehicles in [2_000, 100_000] {
+            let (under_way, releases) = morning(vehicles);
+            let peak = under_way.iter().copied().fold(0.0, f64::max);
+            assert!((0.07..0.12).contains(&peak), "{vehicles} vehicles: {under_way:.3?} under way");
+            assert!(under_way[15] < 0.7 * peak, "{vehicles} vehicles: {under_way:.3?} under way");
+            assert!(releases < 20, "{vehicles} vehicles: {releases} rings released");
+        }
+    }
+
+    #[test]
+    fn somebody_is_there_seven_minutes_after_the_call() {
+        for (vehicles, days) in [(2_000, 20), (30_000, 2)] {
+            let options = CityOptions { vehicles, duration: days * DAY, ..CityOptions::default() };
+            let end = options.start + options.duration;
+            let mut simulation = Simulation::new(Arc::new(City::new(options).expect("valid options")));
+            let mut reported = rustc_hash::FxHashMap::default();
+            let mut waits = Vec::new();
+            for step in simulation.advance(end).incidents {
+                match step.status {
+                    Status::Reported => drop(reported.insert(step.incident, step.time)),
+                    Status::OnScene => waits.extend(reported.get(&step.incident).map(|t| step.time - t)),
+                    _ => {}
+                }
+            }
+            assert!(waits.len() > 50);
+            let mean = waits.iter().sum::<i64>() as f64 / waits.len() as f64 / MINUTE as f64;
+            assert!((6.0..8.5).contains(&mean), "{vehicles} vehicles: {mean} minutes over {} calls", waits.len());
+        }
+    }
+
+    #[test]
+    fn nitrogen_dioxide_has_the_two_peaks_of_a_weekdays_traffic() {
+        let options = CityOptions { vehicles: 10_000, duration: 5 * DAY, ..CityOptions::default() };
+        let end = options.start + options.duration;
+        let mut simulation = Simulation::new(Arc::new(City::new(options).expect("valid options")));
+        let mut hours = [(0.0, 0.0); 24];
+        for row in simulation.advance(end).cells {
+            let hour = &mut hours[(clock::time_of_day(row.time) / HOUR) as usize];
+            *hour = (hour.0 + row.no2, hour.1 + 1.0);
+        }
+        let no2 = hours.map(|(sum, n)| sum / n);
+        let most = |from: usize, to: usize| no2[from..to].iter().copied().fold(0.0, f64::max);
+        let (morning, evening, noon, night) = (most(7, 10), most(16, 20), most(11, 14), most(2, 5));
+        assert!(morning > 1.1 * noon && evening > 1.1 * noon && noon > night, "{no2:.1?}");
     }
 }

@@ -787,7 +787,8 @@ mod tests {
     fn the_cells_in_force_are_carried_over() {
         use crate::city::rng::Rng;
         use crate::city::weather::Weather;
-        let row = |time| Weather::new(Rng::new(1), 0).row(time, 0, 0.0);
+        let network = crate::city::network::Network::procedural(Rng::new(1), 1);
+        let row = |time| Weather::new(Rng::new(1), &network, 0).step(time, &[0.0; 36])[0];
         let mut windows = windows(0);
         windows.next(TraceRows { from: 0, to: 5, cells: vec![row(0)], ..TraceRows::default() });
         let next = windows.next(TraceRows { from: 5, to: 9, ..TraceRows::default() });

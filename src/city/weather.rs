@@ -1,11 +1,14 @@
-//! One weather field over the city, and the air: rows for each cell every ten minutes.
+//! One weather field over the city: rows for each cell every ten minutes, with the [`air`](super::air) in them.
 //!
-//! Simple models, in the published ranges of city.md: an hourly wet–dry Markov chain, a seasonal and daily temperature,
-//! winds and variation over the city by smooth noise; pollutants from a background and the traffic in the cell.
+//! An hourly wet–dry Markov chain with its seasons; temperature by season, time of day and a slow residual; what varies
+//! over the city does so by one covariance ([`field`](super::field)), so that neighbours agree.
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::{self, DAY, HOUR, MINUTE};
+use super::air::Air;
+use super::clock::{self, HOUR, MINUTE};
+use super::field::{Spread, Wander};
+use super::network::Network;
 use super::rng::{Purpose, Rng, to_exponential};
 
 /// Time between two rows of a cell.
@@ -76,101 +79,222 @@ pub struct CellRow {
     pub o3: f64,
 }
 
-/// The city's weather; advances hour by hour.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Weather {
-    rng: Rng,
-    /// The chain's state: hours since the epoch, and whether it is wet.
-    hour: i64,
-    wet: bool,
-}
-
-// Hourly chain, city.md: stationary share of wet hours, and of wet after wet and after dry.
+// Hourly chain (city.md; a station in southern England, 1994–2003): share of wet hours over the year, and of wet hours after
+// wet ones; after dry ones it follows, 0.034 on average.
 const WET: f64 = 0.093;
 const WET_AFTER_WET: f64 = 0.667;
-const WET_AFTER_DRY: f64 = 0.034;
+/// Share of wet hours by season: so much more of it in the middle of November, so much less in May `[assumed]`; the same
+/// station had 4 % at the least and 19 % at the most, by month and hour.
+const WET_SEASON: f64 = 0.5;
+const WETTEST: f64 = 0.87;
+/// Intensity of a wet hour: gamma of this shape and mean in mm/h `[assumed]`.
+const RAIN_SHAPE: f64 = 0.6;
+const RAIN_MEAN: f64 = 1.2;
+/// What makes an hour a wet one, in mm (the same station's).
+const LEAST_RAIN: f64 = 0.2;
+/// Spread of the logarithm of intensity over the city `[assumed]`.
+const RAIN_SPREAD: f64 = 0.5;
 
-/// The chain starts this many hours before it is first asked, so that its start is forgotten.
-const SPIN_UP: i64 = 48;
+// Temperature in °C `[assumed]`, near central England's: mean, half the range over the year and over the day (more in
+// summer), sd of the residual. It is coldest on 20 January and warmest at 15:00.
+const MEAN: f64 = 10.0;
+const SEASON: f64 = 6.5;
+const COLDEST: f64 = 0.055;
+const DAILY: f64 = 3.5;
+const DAILY_SEASON: f64 = 1.0;
+const WARMEST_HOUR: f64 = 15.0;
+const RESIDUAL: f64 = 2.5;
+/// Colder than this, what falls is snow (realism.md, section 4).
+const SNOW_BELOW: f64 = 1.0;
+
+// Dew point: so far below the day's mean temperature when dry and when wet, and its sd, in °C `[assumed]`.
+const DRY_DEPRESSION: f64 = 4.0;
+const WET_DEPRESSION: f64 = 1.2;
+const MOISTURE: f64 = 1.5;
+// Fog is moist and calm: %, and km/h (2 m/s; realism.md, section 4).
+const FOG_HUMIDITY: f64 = 97.0;
+const FOG_WIND: f64 = 7.2;
+
+// Wind: a prevailing one from the south-west, and noise in each direction, in km/h `[assumed]`; the speed comes near a
+// Weibull distribution of shape 2 with mean 13.
+const PREVAILING: f64 = 5.6;
+const GUSTS: f64 = 9.0;
+
+/// The sky is cloudy where its noise is above this: six dry hours in ten `[assumed]`.
+const CLOUDY: f64 = -0.25;
+
+// What varies over the city, and how long in hours it lasts: temperature 24 to 48 (city.md), the others `[assumed]`.
+const TEMPERATURE: usize = 0;
+const EASTWARD: usize = 1;
+const NORTHWARD: usize = 2;
+const DEW: usize = 3;
+const CLOUD: usize = 4;
+const RAIN: usize = 5;
+const LASTS: [f64; 6] = [36.0, 8.0, 8.0, 12.0, 5.0, 3.0];
+
+/// The weather begins this many hours before it is first asked, so that its beginning is forgotten: seven times the longest
+/// that anything lasts.
+const SPIN_UP: i64 = 252;
+
+/// Where the weather is: with the city's seed, all that it needs to go on. Whole numbers, so that it can be saved in any
+/// format without loss.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Hours since the epoch.
+    hour: i64,
+    wet: bool,
+    noise: Vec<Wander>,
+}
+
+/// The city's weather; advances hour by hour.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    rng: Rng,
+    spread: Spread,
+    air: Air,
+    state: State,
+}
 
 impl Weather {
-    /// Weather that can be asked from `start` on.
-    pub fn new(rng: Rng, start: i64) -> Self {
+    /// Weather over the network's stations that can be asked from `start` on.
+    pub fn new(rng: Rng, network: &Network, start: i64) -> Self {
         let hour = start.div_euclid(HOUR) - SPIN_UP;
-        let wet = rng.unit(Purpose::Weather, 0, hour as u64) < WET;
-        let mut weather = Self { rng, hour, wet };
+        let wet = rng.unit(Purpose::Weather, 0, hour as u64) < wet_share(hour);
+        let spread = Spread::new(&network.stations);
+        let begin = |(element, tau): (usize, &f64)| {
+            let draw = |hour| draw(rng, &spread, element, hour);
+            Wander::new(draw(hour), &draw(hour + 1), *tau)
+        };
+        let noise = LASTS.iter().enumerate().map(begin).collect();
+        let mut weather = Self { rng, spread, air: Air::new(rng, network), state: State { hour, wet, noise } };
         weather.advance(start);
         weather
     }
 
+    /// Weather that goes on where `state` is.
+    pub fn resume(rng: Rng, network: &Network, state: State) -> Self {
+        Self { rng, spread: Spread::new(&network.stations), air: Air::new(rng, network), state }
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     fn advance(&mut self, time: i64) {
         let hour = time.div_euclid(HOUR);
-        while self.hour < hour {
-            self.hour += 1;
-            let chance = if self.wet { WET_AFTER_WET } else { WET_AFTER_DRY };
-            self.wet = self.rng.unit(Purpose::Weather, 1, self.hour as u64) < chance;
+        let Self { rng, spread, state, .. } = self;
+        while state.hour < hour {
+            state.hour += 1;
+            let chance = if state.wet { WET_AFTER_WET } else { wet_after_dry(state.hour) };
+            state.wet = rng.unit(Purpose::Weather, 1, state.hour as u64) < chance;
+            for (element, (noise, tau)) in state.noise.iter_mut().zip(LASTS).enumerate() {
+                noise.advance(&draw(*rng, spread, element, state.hour + 1), tau);
+            }
         }
     }
 
-    /// The cell's row for the step that begins at `time`, which must not go back. `traffic` is the vehicle-kilometres
-    /// driven in the cell in the step before.
-    pub fn row(&mut self, time: i64, cell: u16, traffic: f64) -> CellRow {
+    /// The rows of all cells for the step that begins at `time`, which must not go back. `driven` is the vehicle-kilometres
+    /// of each cell in the step before.
+    pub fn step(&mut self, time: i64, driven: &[f64]) -> Vec<CellRow> {
         self.advance(time);
-        let rng = self.rng;
-        let city = |entity, period| rng.smooth(Purpose::Weather, entity, time, period);
-        let local = |entity: u64, period| rng.smooth(Purpose::WeatherCell, u64::from(cell) << 8 | entity, time, period);
-        let day = clock::day(time);
-        let season = -libm::cos((clock::year_share(day) - 0.055) * std::f64::consts::TAU);
+        let intensity = if self.state.wet { intensity(self.rng, self.state.hour) } else { 0.0 };
+        let traffic = self.air.traffic(driven);
+        (0..driven.len()).map(|cell| self.row(time, cell, intensity, traffic[cell])).collect()
+    }
+
+    fn row(&self, time: i64, cell: usize, intensity: f64, traffic: f64) -> CellRow {
+        let wet = self.state.wet;
+        let share = time.rem_euclid(HOUR) as f64 / HOUR as f64;
+        let noise = |element: usize| self.state.noise[element].at(cell, share);
+        let season = season(time);
         let hour = clock::time_of_day(time) as f64 / HOUR as f64;
-        let sun = libm::cos((hour - 15.0) / 24.0 * std::f64::consts::TAU);
-        let temperature = 10.0 + 6.5 * season + 3.5 * sun + 2.5 * city(2, 36 * HOUR) + 0.4 * local(0, 6 * HOUR);
-        let precipitation = if self.wet {
-            let intensity = 1.4 * to_exponential(rng.unit(Purpose::Weather, 3, self.hour as u64));
-            (intensity * libm::exp(0.35 * local(1, HOUR))).max(0.1)
+        let sun = libm::cos((hour - WARMEST_HOUR) / 24.0 * std::f64::consts::TAU);
+        let mean = MEAN + SEASON * season + RESIDUAL * noise(TEMPERATURE);
+        let temperature = mean + (DAILY + DAILY_SEASON * season) * sun;
+        let precipitation = if wet {
+            // Less half the square of its spread, the factor's mean is 1.
+            let factor = libm::exp(RAIN_SPREAD * noise(RAIN) - RAIN_SPREAD * RAIN_SPREAD / 2.0);
+            (intensity * factor).max(LEAST_RAIN)
         } else {
             0.0
         };
-        let wind = (14.0 + 6.0 * city(4, 8 * HOUR) + 1.5 * local(2, HOUR)).max(1.0);
-        let wind_direction = (225.0 + 55.0 * city(5, 12 * HOUR) + 8.0 * local(3, HOUR)).rem_euclid(360.0);
-        let humidity =
-            (74.0 - 9.0 * sun + if self.wet { 14.0 } else { 0.0 } + 7.0 * city(6, 12 * HOUR)).clamp(20.0, 100.0);
-        let cloud = city(7, 5 * HOUR);
-        let fog = !self.wet && humidity > 92.0 && wind < 8.0;
+        let (east, north) = (PREVAILING + GUSTS * noise(EASTWARD), PREVAILING + GUSTS * noise(NORTHWARD));
+        let wind = (east * east + north * north).sqrt();
+        let depression = if wet { WET_DEPRESSION } else { DRY_DEPRESSION };
+        let dew = (mean - depression + MOISTURE * noise(DEW)).min(temperature);
+        let humidity = 100.0 * saturation(dew) / saturation(temperature);
         let condition = match () {
-            () if self.wet && temperature < 0.5 => Condition::Snow,
-            () if self.wet => Condition::Rain,
-            () if fog => Condition::Fog,
-            () if cloud > 0.1 => Condition::Cloudy,
+            () if wet && temperature < SNOW_BELOW => Condition::Snow,
+            () if wet => Condition::Rain,
+            () if humidity > FOG_HUMIDITY && wind < FOG_WIND => Condition::Fog,
+            () if noise(CLOUD) > CLOUDY => Condition::Cloudy,
             () => Condition::Clear,
         };
+        // `[assumed]`
         let visibility = match condition {
             Condition::Fog => 300.0,
             Condition::Snow => 2_000.0,
             Condition::Rain => 12_000.0 / (1.0 + precipitation / 4.0),
             _ => 25_000.0,
         };
-        // Air: background, plus the traffic nearby diluted by the wind, washed by rain; ozone falls where nitrogen rises.
-        let stale = libm::exp(0.35 * rng.smooth(Purpose::Air, 0, time, DAY)) * if self.wet { 0.6 } else { 1.0 };
-        let emitted = traffic / (0.5 + wind / 15.0);
-        let pm25 = (6.5 + 0.012 * emitted) * stale;
-        let no2 = (7.0 + 0.09 * emitted) * stale.min(1.5);
-        let o3 = (28.0 + 9.0 * season + 8.0 * sun - 0.45 * no2).max(2.0);
+        let air = self.air.pollutants(time, traffic, wind, precipitation);
         CellRow {
             time,
-            cell,
+            cell: cell as u16,
             condition,
             temperature: round(temperature, 10.0),
             precipitation: round(precipitation, 10.0),
             wind: round(wind, 10.0),
-            wind_direction: round(wind_direction, 1.0) % 360.0,
+            // The wind's name is where it comes from.
+            wind_direction: round(libm::atan2(-east, -north).to_degrees().rem_euclid(360.0), 1.0) % 360.0,
             humidity: humidity.round() as i32,
             visibility: round(visibility, 0.01),
-            pm25: round(pm25, 10.0),
-            pm10: round(pm25 * 1.55 + 2.0, 10.0),
-            no2: round(no2, 10.0),
-            o3: round(o3, 10.0),
+            pm25: round(air.pm25, 10.0),
+            pm10: round(air.pm10, 10.0),
+            no2: round(air.no2, 10.0),
+            o3: round(air.o3, 10.0),
         }
     }
+}
+
+/// −1 in the coldest days of the year, 1 in the warmest.
+pub(super) fn season(time: i64) -> f64 {
+    -libm::cos((clock::year_share(clock::day(time)) - COLDEST) * std::f64::consts::TAU)
+}
+
+fn wet_share(hour: i64) -> f64 {
+    let turn = clock::year_share(clock::day(hour * HOUR)) - WETTEST;
+    WET * (1.0 + WET_SEASON * libm::cos(turn * std::f64::consts::TAU))
+}
+
+/// What keeps the chain at its share of wet hours.
+fn wet_after_dry(hour: i64) -> f64 {
+    let wet = wet_share(hour);
+    (1.0 - WET_AFTER_WET) * wet / (1.0 - wet)
+}
+
+/// One draw of an element over the city.
+fn draw(rng: Rng, spread: &Spread, element: usize, hour: i64) -> Vec<f64> {
+    spread.draw(|place| rng.normal(Purpose::WeatherCell, (element as u64) << 32 | place as u64, hour as u64))
+}
+
+/// The city's intensity in a wet hour: a gamma variate, as an exponential one times a beta one by Jöhnk's rejection; four in
+/// five tries are taken.
+fn intensity(rng: Rng, hour: i64) -> f64 {
+    let unit = |n: u64| rng.unit(Purpose::Weather, 3, (hour as u64) << 16 | n);
+    let tries = (0..64u64).map(|n| {
+        let x = libm::pow(unit(3 * n), 1.0 / RAIN_SHAPE);
+        (x, x + libm::pow(unit(3 * n + 1), 1.0 / (1.0 - RAIN_SHAPE)), to_exponential(unit(3 * n + 2)))
+    });
+    let taken = tries.into_iter().find(|(_, sum, _)| *sum > 0.0 && *sum <= 1.0);
+    let gamma = taken.map_or(RAIN_SHAPE, |(x, sum, exponential)| exponential * x / sum);
+    gamma * RAIN_MEAN / RAIN_SHAPE
+}
+
+/// Pressure of saturated vapour over what it is at 0 °C (Magnus' formula, constants of Alduchov and Eskridge 1996).
+fn saturation(temperature: f64) -> f64 {
+    libm::exp(17.625 * temperature / (243.04 + temperature))
 }
 
 fn round(value: f64, per_unit: f64) -> f64 {
@@ -205,67 +329,109 @@ impl CellRow {
             _ => 1.0,
         }
     }
-
-    /// US EPA air quality index and the pollutant that sets it.
-    pub fn aqi(&self) -> (i32, &'static str) {
-        [
-            (index(self.pm25, &PM25), "pm25"),
-            (index(self.pm10.floor(), &PM10), "pm10"),
-            (index(self.no2.floor(), &NO2), "no2"),
-            (index(self.o3.floor(), &O3), "o3"),
-        ]
-        .into_iter()
-        .fold((0, "pm25"), |best, next| if next.0 > best.0 { next } else { best })
-    }
-}
-
-/// Index at the ends of the classes.
-const INDEX: [f64; 7] = [0.0, 50.0, 100.0, 150.0, 200.0, 300.0, 500.0];
-// Upper ends of the classes (US EPA, technical assistance document of 2024). The classes of PM2.5 and PM10 are defined
-// for means over 24 hours, of O3 over 8, of NO2 over one; we index the reading, as live displays do.
-const PM25: [f64; 7] = [0.0, 9.0, 35.4, 55.4, 125.4, 225.4, 325.4];
-const PM10: [f64; 7] = [0.0, 54.0, 154.0, 254.0, 354.0, 424.0, 604.0];
-const NO2: [f64; 7] = [0.0, 53.0, 100.0, 360.0, 649.0, 1249.0, 2049.0];
-const O3: [f64; 7] = [0.0, 54.0, 70.0, 85.0, 105.0, 200.0, 604.0];
-
-fn index(value: f64, ends: &[f64; 7]) -> i32 {
-    let class = ends[1..].iter().position(|end| value <= *end).map_or(6, |p| p + 1);
-    let share = (value - ends[class - 1]) / (ends[class] - ends[class - 1]);
-    (INDEX[class - 1] + share * (INDEX[class] - INDEX[class - 1])).round().clamp(0.0, 500.0) as i32
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::DAY;
     use super::*;
 
-    #[test]
-    fn pm25_sets_the_index_at_the_epa_break_points() {
-        for (pm25, expected) in [(0.0, 0), (9.0, 50), (35.4, 100), (55.4, 150), (125.4, 200)] {
-            assert_eq!(index(pm25, &PM25), expected);
-        }
+    const START: i64 = 20_605 * DAY;
+
+    fn network() -> Network {
+        Network::procedural(Rng::new(7), 2_000)
     }
 
     #[test]
-    fn about_one_hour_in_eleven_is_wet_and_neighbours_agree() {
-        let start = 20_605 * DAY;
-        let mut weather = Weather::new(Rng::new(7), start);
-        let (mut wet, hours) = (0, 24 * 365 * 4);
+    fn about_one_hour_in_eleven_is_wet_more_in_winter_and_spells_last_three_hours() {
+        let network = network();
+        let (hours, mut wet, mut spells) = (24 * 365 * 30, [0u32; 2], 0u32);
+        let mut weather = Weather::new(Rng::new(7), &network, START);
+        let mut before = false;
         for h in 0..hours {
-            let time = start + h * HOUR;
-            let (a, b) = (weather.row(time, 0, 0.0), weather.row(time, 1, 0.0));
-            wet += i64::from(a.precipitation > 0.0);
-            assert_eq!(a.precipitation > 0.0, b.precipitation > 0.0);
-            assert!((a.temperature - b.temperature).abs() < 4.0);
+            let time = START + h * HOUR;
+            weather.advance(time);
+            let now = weather.state.wet;
+            let winter = (clock::year_share(clock::day(time)) + 0.25).rem_euclid(1.0) < 0.5;
+            wet[usize::from(winter)] += u32::from(now);
+            spells += u32::from(now && !before);
+            before = now;
         }
-        let share = wet as f64 / hours as f64;
-        assert!((0.083..0.105).contains(&share), "{share}");
+        let all = f64::from(wet[0] + wet[1]);
+        let share = all / hours as f64;
+        assert!((0.086..0.102).contains(&share), "{share}");
+        assert!(f64::from(wet[1]) > 1.3 * f64::from(wet[0]), "{wet:?}");
+        let spell = all / f64::from(spells);
+        assert!((2.8..3.2).contains(&spell), "{spell} hours");
     }
 
     #[test]
-    fn traffic_makes_air_worse_and_rain_cleans_it() {
-        let start = 20_605 * DAY;
-        let at = |traffic| Weather::new(Rng::new(7), start).row(start, 0, traffic);
-        assert!(at(2_000.0).pm25 > at(0.0).pm25 + 5.0);
-        assert!(at(2_000.0).o3 < at(0.0).o3);
+    fn intensity_is_gamma() {
+        let rng = Rng::new(7);
+        let n = 100_000;
+        let mut drawn: Vec<f64> = (0..n).map(|h| intensity(rng, h)).collect();
+        let mean = drawn.iter().sum::<f64>() / n as f64;
+        let variance = drawn.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
+        assert!((mean / RAIN_MEAN - 1.0).abs() < 0.02, "mean {mean}");
+        assert!((mean * mean / variance / RAIN_SHAPE - 1.0).abs() < 0.05, "shape {}", mean * mean / variance);
+        drawn.sort_by(f64::total_cmp);
+        // The median of a gamma distribution of shape 0.6 is 0.3157 of its scale.
+        assert!((drawn[n as usize / 2] / 0.631 - 1.0).abs() < 0.05, "median {}", drawn[n as usize / 2]);
+    }
+
+    #[test]
+    fn temperature_keeps_from_hour_to_hour_and_neighbours_agree() {
+        let network = network();
+        let none = vec![0.0; network.cell_count()];
+        let mut weather = Weather::new(Rng::new(7), &network, START);
+        let hours = 24 * 365;
+        let mut series = Vec::new();
+        let (mut near, mut far, mut apart) = (Vec::new(), Vec::new(), 0.0f64);
+        let (mut fog, mut snow, mut wind) = (0, 0, 0.0);
+        let last = none.len() - 1;
+        for h in 0..hours {
+            let time = START + h * HOUR;
+            let rows = weather.step(time, &none);
+            let mean = |cell: usize| rows[cell].temperature;
+            let hour = h as usize % 24;
+            series.push((hour, mean(0)));
+            near.push((mean(0), mean(1)));
+            far.push((mean(0), mean(last)));
+            apart = apart.max((mean(0) - mean(1)).abs());
+            fog += i32::from(rows[0].condition == Condition::Fog);
+            snow += i32::from(rows[0].condition == Condition::Snow);
+            wind += rows[0].wind / hours as f64;
+            assert!(rows.iter().all(|r| (r.precipitation > 0.0) == (rows[0].precipitation > 0.0)));
+            assert!(rows.iter().all(|r| (0..=100).contains(&r.humidity) && (0.0..360.0).contains(&r.wind_direction)));
+        }
+        let shifted: Vec<_> = series.windows(2).map(|w| (w[0].1, w[1].1)).collect();
+        assert!(correlation(&shifted) > 0.95, "lag-1 {}", correlation(&shifted));
+        assert!(correlation(&near) > correlation(&far) && correlation(&near) > 0.96, "{}", correlation(&near));
+        assert!(apart < 6.0, "{apart} degrees between neighbours");
+        let at = |hour| series.iter().filter(|s| s.0 == hour).map(|s| s.1).sum::<f64>() / (hours / 24) as f64;
+        assert!((5.0..10.0).contains(&(at(15) - at(3))), "{} degrees over the day", at(15) - at(3));
+        assert!((11.0..16.0).contains(&wind), "{wind} km/h");
+        assert!((5..400).contains(&fog) && (1..200).contains(&snow), "{fog} hours of fog, {snow} of snow");
+    }
+
+    fn correlation(pairs: &[(f64, f64)]) -> f64 {
+        let n = pairs.len() as f64;
+        let (a, b) = (pairs.iter().map(|p| p.0).sum::<f64>() / n, pairs.iter().map(|p| p.1).sum::<f64>() / n);
+        let sum = |f: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>();
+        let (aa, bb) = (sum(&|p| (p.0 - a).powi(2)), sum(&|p| (p.1 - b).powi(2)));
+        sum(&|p| (p.0 - a) * (p.1 - b)) / (aa * bb).sqrt()
+    }
+
+    #[test]
+    fn it_goes_on_from_a_saved_state_as_if_it_had_not_stopped() {
+        let network = network();
+        let driven = vec![30.0; network.cell_count()];
+        let mut weather = Weather::new(Rng::new(7), &network, START);
+        weather.step(START + 5 * HOUR, &driven);
+        let saved = serde_json::to_string(weather.state()).unwrap();
+        let mut resumed = Weather::resume(Rng::new(7), &network, serde_json::from_str(&saved).unwrap());
+        for k in 31..200 {
+            assert_eq!(weather.step(START + k * STEP, &driven), resumed.step(START + k * STEP, &driven));
+        }
     }
 }
