@@ -76,6 +76,11 @@ impl Wander {
         self.begin = std::mem::replace(&mut self.end, whole(next));
     }
 
+    /// Whether it has values for so many places.
+    pub fn covers(&self, places: usize) -> bool {
+        self.begin.len() == places && self.end.len() == places
+    }
+
     /// The value at a place when `share` of the hour has passed.
     pub fn at(&self, place: usize, share: f64) -> f64 {
         let (begin, end) = (f64::from(self.begin[place]), f64::from(self.end[place]));

@@ -10,6 +10,7 @@ use super::clock::{self, HOUR, MINUTE};
 use super::field::{Spread, Wander};
 use super::network::Network;
 use super::rng::{Purpose, Rng, to_exponential};
+use crate::error::{Error, Result};
 
 /// Time between two rows of a cell.
 pub const STEP: i64 = 10 * MINUTE;
@@ -172,8 +173,16 @@ impl Weather {
     }
 
     /// Weather that goes on where `state` is.
-    pub fn resume(rng: Rng, network: &Network, state: State) -> Self {
-        Self { rng, spread: Spread::new(&network.stations), air: Air::new(rng, network), state }
+    ///
+    /// # Errors
+    /// `Config` where the state is that of another network.
+    pub fn resume(rng: Rng, network: &Network, state: State) -> Result<Self> {
+        let cells = network.cell_count();
+        if state.noise.len() != LASTS.len() || state.noise.iter().any(|noise| !noise.covers(cells)) {
+            return Err(Error::config(format!("The saved weather is not that of a city with {cells} weather cells"))
+                .help("Resume with the options of the run that saved it"));
+        }
+        Ok(Self { rng, spread: Spread::new(&network.stations), air: Air::new(rng, network), state })
     }
 
     /// Where it is.
@@ -429,9 +438,11 @@ mod tests {
         let mut weather = Weather::new(Rng::new(7), &network, START);
         weather.step(START + 5 * HOUR, &driven);
         let saved = serde_json::to_string(weather.state()).unwrap();
-        let mut resumed = Weather::resume(Rng::new(7), &network, serde_json::from_str(&saved).unwrap());
+        let mut resumed = Weather::resume(Rng::new(7), &network, serde_json::from_str(&saved).unwrap()).unwrap();
         for k in 31..200 {
             assert_eq!(weather.step(START + k * STEP, &driven), resumed.step(START + k * STEP, &driven));
         }
+        let other = Network::procedural(Rng::new(7), 400_000);
+        assert!(Weather::resume(Rng::new(7), &other, weather.state().clone()).is_err());
     }
 }
