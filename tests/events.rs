@@ -241,34 +241,6 @@ fn each_report_is_made_once_whatever_the_windows_length() {
 }
 
 #[test]
-fn gps_is_near_the_truth_but_not_on_it() {
-    let events = run(&source(800, all_streams(), 2));
-    let truth: HashMap<String, (f64, f64)> = {
-        let batch = &events[&Stream::TruthEvent];
-        text(batch, "id").into_iter().zip(places(batch, "trueLocation")).collect()
-    };
-    let gps = &events[&Stream::Gps];
-    let mut errors: Vec<f64> = text(gps, "id")
-        .iter()
-        .zip(places(gps, "location"))
-        .map(|(id, (lat, lon))| {
-            let true_place = truth[id];
-            let (dy, dx) = ((lat - true_place.0) * 111_320.0, (lon - true_place.1) * 111_320.0 * 0.608_961);
-            (dx * dx + dy * dy).sqrt()
-        })
-        .collect();
-    errors.sort_by(f64::total_cmp);
-    let (median, p95) = (errors[errors.len() / 2], errors[errors.len() * 95 / 100]);
-    assert!((2.5..5.0).contains(&median) && p95 < 9.0, "median {median} m, 95 % {p95} m");
-}
-
-fn places(batch: &RecordBatch, column: &str) -> Vec<(f64, f64)> {
-    let list = batch[column].as_list::<i32>();
-    let values = list.values().as_primitive::<Float64Type>().values();
-    values.chunks(2).map(|p| (p[0], p[1])).collect()
-}
-
-#[test]
 fn only_part_0_carries_the_reference() {
     let source0 = source(800, all_streams(), 1);
     let rows: usize = source0.reference().expect("batches").iter().map(|e| e.batch.num_rows()).sum();
