@@ -71,6 +71,15 @@ struct Limit {
     until: f64,
 }
 
+/// The last gap that has arrived, and the next one; milliseconds from the entry.
+#[derive(Debug, Clone, Copy)]
+struct Gaps {
+    /// The number of the exit that makes the next one.
+    held_by: usize,
+    last: f64,
+    next: f64,
+}
+
 /// What a vehicle does in a stretch of time.
 #[derive(Debug, Clone, Copy)]
 struct Swept {
@@ -104,28 +113,38 @@ impl<'a> Motion<'a> {
         self.exits.len().min(self.index)
     }
 
-    /// The queue's limit `since` its entry, when the gaps of the exits before `held_by` have arrived and no others.
-    fn limit(&self, since: f64, held_by: usize) -> Limit {
-        let stop = self.length - (self.index - held_by) as f64 * self.spacing;
-        if held_by > 0 && stop > 0.0 {
-            let (begun, hop) = (self.gap(held_by - 1), self.hop(held_by - 1));
-            if since < begun + hop {
-                // A ring of full roads that is released lets vehicles in beyond what fits; those stand at the start.
-                let step = self.spacing.min(stop);
-                let place = stop - step * (1.0 - (since - begun) / hop);
-                return Limit { place, rate: step / hop, until: begun + hop };
-            }
+    /// The gaps around a moment after its entry.
+    fn gaps(&self, since: f64) -> Gaps {
+        let held_by = partition(self.known(), |k| self.gap(k) <= since);
+        let last = if held_by > 0 { self.gap(held_by - 1) } else { f64::NEG_INFINITY };
+        Gaps { held_by, last, next: self.next_gap(held_by) }
+    }
+
+    /// When the gap of exit `k` arrives; its own exit comes after the last of them.
+    fn next_gap(&self, k: usize) -> f64 {
+        if k < self.exits.len() { self.gap(k) } else { f64::INFINITY }
+    }
+
+    /// The queue's limit `since` its entry.
+    #[inline]
+    fn limit(&self, since: f64, gaps: &Gaps) -> Limit {
+        let stop = self.length - (self.index - gaps.held_by) as f64 * self.spacing;
+        let hop = (gaps.next - gaps.last).min(LONGEST_HOP as f64);
+        if since < gaps.last + hop && stop > 0.0 {
+            // A ring of full roads that is released lets vehicles in beyond what fits; those stand at the start.
+            let step = self.spacing.min(stop);
+            let rate = step / hop;
+            return Limit { place: stop - step + rate * (since - gaps.last), rate, until: gaps.last + hop };
         }
-        let until = if held_by < self.known() { self.gap(held_by) } else { f64::INFINITY };
+        let until = if gaps.held_by < self.index { gaps.next } else { f64::INFINITY };
         Limit { place: stop.max(0.0), rate: 0.0, until }
     }
 
     /// Metres from the road's start by the flow at `time`, which must lie between entry and exit.
     pub fn at(&self, time: i64) -> f64 {
         let since = (time - self.t_in) as f64;
-        let held_by = partition(self.known(), |k| self.gap(k) <= since);
         // The free line goes on beyond the end, the queue's limit does not.
-        (self.cruise * since).min(self.limit(since, held_by).place)
+        (self.cruise * since).min(self.limit(since, &self.gaps(since)).place)
     }
 
     /// The first millisecond at which the flow has it at `offset` or beyond; `None` where the exits known so far don't
@@ -152,7 +171,7 @@ impl<'a> Motion<'a> {
             return false;
         }
         // So many could stand between that place and the road's end; what the one before them leaves has to be taken.
-        let ahead = ((self.length - place) / self.spacing) as usize + 1;
+        let ahead = ((self.length - place) / self.spacing) as u32 as usize + 1;
         self.index.checked_sub(ahead).is_none_or(|k| k < self.exits.len() && self.gap(k) + self.hop(k) <= since)
     }
 
@@ -164,9 +183,8 @@ impl<'a> Motion<'a> {
         if self.is_clear(free_end, now) {
             return Swept { from: free, to: free_end, area: (end - now) * f64::midpoint(free, free_end) };
         }
-        let known = self.known();
-        let mut held_by = partition(known, |k| self.gap(k) <= now);
-        let mut limit = self.limit(now, held_by);
+        let mut gaps = self.gaps(now);
+        let mut limit = self.limit(now, &gaps);
         let begin = free.min(limit.place);
         let mut area = 0.0;
         loop {
@@ -182,10 +200,11 @@ impl<'a> Motion<'a> {
                 return Swept { from: begin, to: free_end.min(queue_then), area };
             }
             (now, free) = (until, free_then);
-            while held_by < known && self.gap(held_by) <= now {
-                held_by += 1;
+            while gaps.next <= now && gaps.held_by < self.index {
+                let held_by = gaps.held_by + 1;
+                gaps = Gaps { held_by, last: gaps.next, next: self.next_gap(held_by) };
             }
-            limit = self.limit(now, held_by);
+            limit = self.limit(now, &gaps);
         }
     }
 }

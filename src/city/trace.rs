@@ -671,7 +671,7 @@ impl Window {
     }
 
     /// How the flow lets crossing `i` pass its road, whose measures are `road`.
-    pub fn motion(&self, i: usize, road: &Spec) -> Motion<'_> {
+    fn motion(&self, i: usize, road: &Spec) -> Motion<'_> {
         let (crossing, link) = (&self.crossings[i], &self.links[i]);
         let exits = &self.exits[link.from as usize..link.to as usize];
         Motion::new(road, (crossing.t_in, crossing.arrive), exits, link.index as usize)
