@@ -1,8 +1,10 @@
 //! The truth: a city whose vehicles, weather and incidents are simulated once. Its product is the [`trace`].
 
 pub mod clock;
+pub mod corridor;
 pub mod demand;
 mod dispatch;
+pub mod exposure;
 pub mod fleet;
 pub mod flow;
 pub mod incidents;
