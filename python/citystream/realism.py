@@ -7,8 +7,8 @@ milliseconds since the epoch:
 - `road`, `camera`, `fleet`: the reference stream;
 - `crossing`, `truth`: the true passages over roads, and the true time and place of each fix;
 - `climate`: weather over years, where there is any, else `weather`;
-- `light_vehicle`, `light_crossing`: a city in which hardly anybody is held up, where there is one, else `vehicle` and
-  `crossing`;
+- `light_vehicle`, `light_crossing`, `light_weather`, `light_road`: a city in which hardly anybody is held up, where
+  there is one, else `vehicle`, `crossing`, `weather` and `road`;
 - `corridor` and `corridor_study`, `exposure`: experiments with one model by itself;
 - what `sql/realism/_views.sql` makes of them.
 """
@@ -51,8 +51,9 @@ SAMPLE = 50
 CLIMATE_VEHICLES = 20
 CLIMATE_DURATION = "1096d"
 
-#: The city in which hardly anybody is held up: the same roads and days with fewer vehicles.
+#: The city in which hardly anybody is held up: fewer vehicles on the same roads.
 LIGHT_VEHICLES = 1_500
+LIGHT_DURATION = "3d"
 
 #: DuckDB spills to disk past this.
 MEMORY = "1GB"
@@ -156,6 +157,18 @@ _VEHICLE = {
     "vehicle_type": ("VARCHAR", '"vehicleType"'),
 }
 
+_ROAD = {
+    "road_id": ("VARCHAR", 'road."roadId"'),
+    "road_class": ("VARCHAR", 'road."roadClass"'),
+    "length_m": ("DOUBLE", 'road."lengthM"'),
+    "lanes": ("INTEGER", "road.lanes"),
+    "limit_kmh": ("DOUBLE", 'road."freeFlowKmh"'),
+    "lat0": ("DOUBLE", "road.geometry[1][1]"),
+    "lon0": ("DOUBLE", "road.geometry[1][2]"),
+    "lat1": ("DOUBLE", "road.geometry[-1][1]"),
+    "lon1": ("DOUBLE", "road.geometry[-1][2]"),
+}
+
 _CROSSING = {
     "device_id": ("VARCHAR", '"deviceId"'),
     "road_id": ("VARCHAR", '"roadId"'),
@@ -196,6 +209,7 @@ _TABLES: tuple[tuple[str, str, str, dict[str, tuple[str, str]]], ...] = (
     ),
     ("weather", "weather", "true", _WEATHER),
     ("climate", "climate", "true", _WEATHER),
+    ("light_weather", "light_weather", "true", _WEATHER),
     (
         "emergency",
         "emergency",
@@ -209,22 +223,8 @@ _TABLES: tuple[tuple[str, str, str, dict[str, tuple[str, str]]], ...] = (
             "road_id": ("VARCHAR", '"roadId"'),
         },
     ),
-    (
-        "road",
-        "reference",
-        "kind = 'road'",
-        {
-            "road_id": ("VARCHAR", 'road."roadId"'),
-            "road_class": ("VARCHAR", 'road."roadClass"'),
-            "length_m": ("DOUBLE", 'road."lengthM"'),
-            "lanes": ("INTEGER", "road.lanes"),
-            "limit_kmh": ("DOUBLE", 'road."freeFlowKmh"'),
-            "lat0": ("DOUBLE", "road.geometry[1][1]"),
-            "lon0": ("DOUBLE", "road.geometry[1][2]"),
-            "lat1": ("DOUBLE", "road.geometry[-1][1]"),
-            "lon1": ("DOUBLE", "road.geometry[-1][2]"),
-        },
-    ),
+    ("road", "reference", "kind = 'road'", _ROAD),
+    ("light_road", "light_reference", "kind = 'road'", _ROAD),
     (
         "camera",
         "reference",
@@ -275,7 +275,13 @@ _TABLES: tuple[tuple[str, str, str, dict[str, tuple[str, str]]], ...] = (
 )
 
 # What is taken where nothing is given for a source.
-_INSTEAD = {"climate": "weather", "light_vehicle": "vehicle", "light_crossing": "truth_crossing"}
+_INSTEAD = {
+    "climate": "weather",
+    "light_vehicle": "vehicle",
+    "light_crossing": "truth_crossing",
+    "light_weather": "weather",
+    "light_reference": "reference",
+}
 
 #: What `check` can be given.
 SOURCES = tuple(dict.fromkeys(source for _, source, _, _ in _TABLES))
@@ -304,7 +310,7 @@ class RealismReport(Report):
     checks: tuple[Result, ...]
     seconds: float
 
-    HEADINGS = ("check", "kind", "target", "measured", "pass", "source", "note")
+    HEADINGS = ("check", "kind", "target", "source", "measured", "pass", "note")
 
     @property
     def passed(self) -> bool:
@@ -321,7 +327,7 @@ class RealismReport(Report):
         for c in self.checks:
             measured = "–" if c.measured is None else f"{c.measured:.4g}"
             target = f"{c.target[0]:g} to {c.target[1]:g} {c.unit}"
-            yield c.name, c.kind, target, measured, "yes" if c.passed else "NO", c.source, c.note
+            yield c.name, c.kind, target, c.source, measured, "yes" if c.passed else "NO", c.note
 
     def __str__(self) -> str:
         return f"{len(self.checks) - len(self.missed)} of {len(self.checks)} realism checks passed"
@@ -367,8 +373,8 @@ def check(tables: Mapping[str, Any]) -> RealismReport:
     Args:
         tables: Arrow data (anything with `__arrow_c_stream__`) or DuckDB relations in the wire's schema by stream, of
             `SOURCES`: the event streams, "reference", "truth_crossing", "truth_event"; "climate" is weather over years,
-            "light_vehicle" and "light_crossing" are of a city with little traffic (else "weather", "vehicle" and
-            "truth_crossing" are taken), "exposure" is what `_core.exposure` gives, and "corridor" a dict of what
+            those whose names begin with "light" are of a city with little traffic (where they are missing, their
+            namesakes are taken), "exposure" is what `_core.exposure` gives, and "corridor" a dict of what
             `_core.corridor` gives, by the names in `CORRIDORS`. A check whose data are missing fails as not measurable.
 
     Raises:
@@ -402,14 +408,14 @@ def observe(city: City, folder: Path, callback: Callback | None = None) -> dict[
     # A fleet smaller than the sample is asked in full.
     parts = max(1, min(SAMPLE, options["vehicles"] // 40))
     sample = _core.City(**make, part=0, parts=parts, streams=["vehicle", "gps", "truth_event"])
-    light = _core.City(**{**make, "vehicles": LIGHT_VEHICLES}, streams=["vehicle", "truth_crossing"])
-    years = City(
-        seed=options["seed"], vehicles=CLIMATE_VEHICLES, start=START, duration=CLIMATE_DURATION, streams=["weather"]
-    )
+    seed = options["seed"]
+    few = City(seed=seed, vehicles=LIGHT_VEHICLES, start=START, duration=LIGHT_DURATION)
+    light = _core.City(**{**few.core.options, "streams": ["vehicle", "weather", "truth_crossing"]})
+    years = City(seed=seed, vehicles=CLIMATE_VEHICLES, start=START, duration=CLIMATE_DURATION, streams=["weather"])
     stations = sum(len(batch) for batch in years.network.stations)
     climate = years.part(0, max(1, stations)).core
     for name, core in (("whole", whole), ("sample", sample), ("light", light), ("climate", climate)):
-        core.write(to="parquet", out=str(folder / name), reference=name == "whole", progress=callback)
+        core.write(to="parquet", out=str(folder / name), reference=name in {"whole", "light"}, progress=callback)
     tables: dict[str, Any] = {
         stream: folder / part / stream
         for part, streams in (
@@ -418,11 +424,11 @@ def observe(city: City, folder: Path, callback: Callback | None = None) -> dict[
         )
         for stream in streams
     }
-    tables["light_vehicle"] = folder / "light" / "vehicle"
+    tables |= {f"light_{stream}": folder / "light" / stream for stream in ("vehicle", "weather", "reference")}
     tables["light_crossing"] = folder / "light" / "truth_crossing"
     tables["climate"] = folder / "climate" / "weather"
     tables["corridor"] = {study: _core.corridor(**plan) for study, plan in CORRIDORS.items()}
-    tables["exposure"] = _core.exposure(seed=options["seed"], **EXPOSURE)
+    tables["exposure"] = _core.exposure(seed=seed, **EXPOSURE)
     return tables
 
 

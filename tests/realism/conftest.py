@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import original
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test may write into the repository."""
+    """No test may write into the repository, nor be changed by the settings of who runs it."""
+    for name in os.environ:
+        if name.startswith("CITYSTREAM_"):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 

@@ -8,14 +8,19 @@ import sys
 
 from citystream.sql import checks
 
+# Weeks of weather instead of years: what the checks find is not the question here.
+QUICK = """
+from citystream import realism
+from citystream.cli import main
+
+realism.CLIMATE_DURATION, realism.LIGHT_DURATION = "14d", "2h"
+main()
+"""
+
 
 def ran(*arguments):
     done = subprocess.run(
-        [sys.executable, "-m", "citystream", "realism", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        [sys.executable, "-c", QUICK, "realism", *arguments], capture_output=True, text=True, timeout=240, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -60,7 +60,7 @@ SELECT
 FROM pair
 WHERE dt_ms BETWEEN 900 AND 1100;
 
--- Speeds of cars half-way along roads with so little traffic that nobody is held up, in dry hours. `weight` makes what is seen
+-- Speeds of cars half-way along roads with at most ten vehicles an hour, so that nobody is held up, in dry hours. `weight` makes what is seen
 -- at even times into what a detector at the roadside sees: it sees the fast ones more often.
 CREATE TABLE free_speed AS
 WITH flow AS (
@@ -70,7 +70,7 @@ WITH flow AS (
 ),
 dry AS (
     SELECT t_ms // 3600000 AS hour
-    FROM weather
+    FROM light_weather
     GROUP BY hour
     HAVING max(precipitation_mmh) = 0 AND bool_and(condition IN ('Clear', 'Cloudy'))
 )
@@ -80,11 +80,11 @@ SELECT
     v.speed_kmh / 1.609344 AS mph,
     v.speed_kmh AS weight
 FROM light_vehicle AS v
-JOIN road AS r USING (road_id)
+JOIN light_road AS r USING (road_id)
 LEFT JOIN flow AS f ON f.road_id = v.road_id AND f.hour = v.t_ms // 3600000
 WHERE v.vehicle_type = 'Car'
     AND v.speed_kmh > 0
-    AND coalesce(f.vehicles, 0) <= 10 * r.lanes
+    AND coalesce(f.vehicles, 0) <= 10
     AND (v.t_ms // 3600000) IN (SELECT hour FROM dry)
     AND sqrt(pow((v.lon - r.lon0) * cos(radians(r.lat0)), 2) + pow(v.lat - r.lat0, 2)) * 111320 / r.length_m
         BETWEEN 0.35 AND 0.65;
