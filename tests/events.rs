@@ -14,7 +14,7 @@ use _core::schema::{EventId, Events, Stream};
 use _core::sensor::{Faults, Observer, SensorOptions};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 
 const START: i64 = 1_780_272_000_000 + 7 * clock::HOUR;
 

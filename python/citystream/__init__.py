@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import realism as realism
     from ._core import build_info as build_info
     from .city import City as City
     from .errors import CitystreamError as CitystreamError
@@ -54,6 +55,7 @@ _HOMES = {
     "StoreError": "errors",
     "TableError": "errors",
     "build_info": "_core",
+    "realism": "realism",
     "scenarios": "faults",
 }
 
@@ -65,7 +67,9 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("citystream")
     if name not in _HOMES:
         raise AttributeError(f"module 'citystream' has no attribute {name!r}")
-    value = getattr(import_module(f"citystream.{_HOMES[name]}"), name)
+    home = import_module(f"citystream.{_HOMES[name]}")
+    # A module of the package is its own home.
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -29,8 +29,10 @@ __all__ = [
     "StoreError",
     "TableError",
     "build_info",
+    "corridor",
     "create_topics",
     "describe_topics",
+    "exposure",
     "fault_defaults",
     "scenarios",
     "stream_fields",
@@ -94,6 +96,55 @@ def scenarios() -> list[dict[str, Any]]:
 
     Returns:
         `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms` and `duration_ms` of each.
+    """
+
+def corridor(
+    *,
+    roads: int,
+    length_m: float,
+    lanes: int,
+    limit_kmh: float,
+    flow_vehh: float,
+    duration_ms: int,
+    blocked: int = 0,
+    from_ms: int = 0,
+    until_ms: int = 0,
+) -> ArrowStream:
+    """A study of the flow: a straight corridor, fed evenly, whose last road loses lanes for a while.
+
+    Args:
+        roads: Roads in a row, all alike; each ends without a light.
+        length_m: Length of each.
+        lanes: Lanes of each.
+        limit_kmh: The speed at which everybody drives.
+        flow_vehh: Vehicles an hour that want to enter.
+        duration_ms: Length of the study.
+        blocked: Lanes of the last road that are blocked; all of them: nobody leaves it.
+        from_ms: From when on.
+        until_ms: Until when.
+
+    Returns:
+        `vehicle`, `road` (from 0 upstream), `tInMs` and `tOutMs` (milliseconds since the begin) of each passage that
+        ends within the study, in order of the ends.
+
+    Raises:
+        ConfigError: A measure is out of range.
+    """
+
+def exposure(*, seed: int, blocks: int, crossings: int, road_km: float) -> ArrowStream:
+    """A study of crash risk: the same distance driven in dry weather and in snow.
+
+    Args:
+        seed: Of the draws.
+        blocks: Blocks of equal distance in each weather.
+        crossings: Roads driven in each block.
+        road_km: Length of each road.
+
+    Returns:
+        `condition` (Clear or Snow), `block`, `vehicleKm`, `crashes` and `breakdowns` of each block.
+
+    Raises:
+        ConfigError: A measure is out of range.
     """
 
 def wire_schema(stream: str) -> ArrowSchema:

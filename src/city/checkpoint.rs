@@ -132,7 +132,7 @@ impl Simulation {
             .restore(&city.network, known)
             .ok_or_else(|| Error::new(ErrorKind::Store, "the state of the engine is of other roads than the city's"))?;
         let world = World {
-            weather: Weather::resume(city.rng, &city.network, weather),
+            weather: Weather::resume(city.rng, &city.network, weather)?,
             queue,
             vehicles,
             blocked,

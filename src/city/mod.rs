@@ -2,9 +2,11 @@
 
 pub mod air;
 pub mod clock;
+pub mod corridor;
 pub mod demand;
 mod checkpoint;
 mod dispatch;
+pub mod exposure;
 pub mod field;
 pub mod fleet;
 pub mod flow;

@@ -6,6 +6,7 @@ mod city;
 mod error;
 mod kafka;
 mod lake;
+mod study;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -67,6 +68,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(city::fault_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(city::scenarios, module)?)?;
     module.add_function(wrap_pyfunction!(city::trace_options, module)?)?;
+    module.add_function(wrap_pyfunction!(study::corridor, module)?)?;
+    module.add_function(wrap_pyfunction!(study::exposure, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::describe_topics, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::create_topics, module)?)?;
     Ok(())

@@ -32,7 +32,9 @@ def test_what_is_in_it():
     names = {str(path) for path in files("citystream")}
     for name in ("py.typed", "_core.pyi", "_core.abi3.so", "jobs/generate_data.py", "sql/gold/road_5min.sql"):
         assert f"citystream/{name}" in names
-    assert sum(name.endswith(".sql") for name in names) == 9
+    folders = [name.split("/")[2] for name in names if name.endswith(".sql")]
+    assert folders.count("gold") + folders.count("dim") == 9
+    assert folders.count("realism") >= 35
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any("__pycache__" in name and name.startswith("tests") for name in names)
 
