@@ -344,7 +344,7 @@ class RealismReport(Report):
 def run(city: City | None = None, *, progress: Progress = None) -> RealismReport:
     """Runs every check on a city, on years of its weather, and on experiments with its flow and its crash risk.
 
-    Takes about two minutes on two cores and less than 2 GiB, and writes some 200 MB into a temporary folder meanwhile.
+    Takes about a minute on two cores and 1.1 GB of memory, and writes some 200 MB into a temporary folder meanwhile.
 
     Args:
         city: The city, whole; None is one of 100,000 vehicles on a weekday.

@@ -107,6 +107,46 @@ class TestPoint1:
         assert over == 0
 
 
+def test_point_3_the_odometer_grows_by_the_roads_that_the_vehicle_drove():
+    city = cs.City(seed=7, vehicles=1_000, start="2026-06-01T06:00Z", duration="6h")
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        for name, stream in (
+            ("crossings", city.truth.crossings),
+            ("network", city.network.roads),
+            ("reports", city.events("vehicle")),
+        ):
+            con.register("given", stream)
+            con.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+            con.unregister("given")
+        # Parked at both ends of what is seen of them: half an hour and more between two reports is none of a drive.
+        n, right = one(
+            con,
+            """
+            WITH report AS (
+                SELECT "deviceId" AS vehicle, timestamp AS t, "odometerKm" AS km, speed,
+                    lead(timestamp) OVER w - timestamp AS pause
+                FROM reports WINDOW w AS (PARTITION BY "deviceId" ORDER BY timestamp)
+            ),
+            parked AS (
+                SELECT vehicle, min(t) AS since, max(t) AS until, max(km) - min(km) AS km
+                FROM report WHERE speed = 0 AND pause > INTERVAL 30 MINUTE GROUP BY vehicle HAVING count(*) > 1
+            ),
+            driven AS (
+                SELECT p.vehicle, any_value(p.km) AS km, sum(n."lengthM") / 1000 AS driven
+                FROM parked AS p
+                JOIN crossings AS c ON c."deviceId" = p.vehicle
+                    AND c."tIn" >= p.since - INTERVAL 10 SECOND AND c."tOut" <= p.until + INTERVAL 10 SECOND
+                JOIN network AS n USING ("roadId")
+                GROUP BY p.vehicle
+            )
+            SELECT count(*), count(*) FILTER (abs(km - driven) <= 0.001 * driven) FROM driven
+            """,
+        )
+    assert n > 100
+    assert right == n
+
+
 @pytest.mark.parametrize(("lanes", "share"), [(2, 0.35), (3, 0.49), (4, 0.58)])
 def test_point_5_discharge_falls_only_while_lanes_are_blocked(lanes, share):
     minute = 60_000
