@@ -107,5 +107,5 @@ fn a_road_closed_for_two_hours_leaves_lag_and_memory_as_they_are() {
     assert!(standing[..120].windows(2).all(|w| w[0] <= w[1]) && standing[119] > 40, "{standing:?}");
     assert!(standing[149] < 10, "it empties again: {standing:?}");
     let (early, late) = (bytes[30], *bytes[30..].iter().max().expect("some"));
-    assert!(late as f64 <= early as f64 * 1.05, "{early} bytes grew to {late}");
+    assert!(late as f64 <= early as f64 * 1.1, "{early} bytes grew to {late}");
 }
