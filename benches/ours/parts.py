@@ -1,6 +1,7 @@
-"""CPU-seconds of observing a city in parts, one part after another: parts.py PARTS TRACE|- CITY-OPTIONS-AS-JSON
+"""CPU-seconds of observing a city in parts, one part after another: parts.py PARTS TRACE OPTIONS.
 
-Prints {"cpu": …, "wall": …, "events": …}, start-up left out. TRACE is the folder of a saved trace, - simulates for each part.
+TRACE is the folder of a saved trace, or - to simulate for each part; OPTIONS is a JSON object of the city's. Prints
+{"cpu": …, "wall": …, "events": …}, start-up left out.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def cases():
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", list(cases()))
 def test_the_city_passes(report, name):
     (found,) = (check for check in report.checks if check.name == name)
     assert found.passed, f"{name}: {found.measured} of {found.target}, n = {found.n} {found.note}"
