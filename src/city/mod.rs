@@ -17,6 +17,7 @@ pub mod models;
 pub mod motion;
 pub mod network;
 pub mod rng;
+pub mod round;
 pub mod routes;
 pub mod signals;
 pub mod saved;

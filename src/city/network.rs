@@ -9,6 +9,7 @@ use super::flow::Spec;
 use super::landuse::LandUse;
 use super::layout::Layout;
 use super::rng::{Purpose, Rng};
+use super::round::round;
 use super::signals;
 use super::streets::{self, Stretch};
 
@@ -318,7 +319,7 @@ impl Network {
         let lat = CENTRE.0 + place.y / METRES_PER_DEGREE;
         // cos(52.4862°): one projection for the whole city.
         let lon = CENTRE.1 + place.x / (METRES_PER_DEGREE * 0.608_961);
-        ((lat * 1e6).round() / 1e6, (lon * 1e6).round() / 1e6)
+        (round(lat, 1e6), round(lon, 1e6))
     }
 
     /// The district that a place lies in, as an index into [`DISTRICTS`]: the old town, or a sector around it.

@@ -10,6 +10,7 @@ use super::clock::{self, HOUR, MINUTE};
 use super::field::{Spread, Wander};
 use super::network::Network;
 use super::rng::{Purpose, Rng, to_exponential};
+use super::round::round;
 use crate::error::{Error, Result};
 
 /// Time between two rows of a cell.
@@ -304,10 +305,6 @@ fn intensity(rng: Rng, hour: i64) -> f64 {
 /// Pressure of saturated vapour over what it is at 0 °C (Magnus' formula, constants of Alduchov and Eskridge 1996).
 fn saturation(temperature: f64) -> f64 {
     libm::exp(17.625 * temperature / (243.04 + temperature))
-}
-
-fn round(value: f64, per_unit: f64) -> f64 {
-    (value * per_unit).round() / per_unit
 }
 
 impl CellRow {

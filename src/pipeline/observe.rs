@@ -38,6 +38,8 @@ pub type Results<R> = Box<dyn Iterator<Item = Result<R>> + Send>;
 
 /// Wanted events in one window; fewer make too many batches, more cost memory.
 const WINDOW_EVENTS: f64 = 20_000.0;
+/// In seconds: every window looks at all that is held of the roads, which in a large city is worth some memory.
+const SHORTEST_WINDOW: i64 = 4;
 /// Events per second of a vehicle of the fleet, parked ones included: one in twenty is under way, with 0.1 vehicle and
 /// 0.37 gps events a second.
 const VEHICLE_RATE: f64 = 0.0235;
@@ -175,7 +177,7 @@ impl Source {
     fn windows(&self, position: i64) -> Result<impl Iterator<Item = Result<Window>> + Send + use<>> {
         let city = Arc::clone(self.city());
         let expected = f64::from(city.options.vehicles) * VEHICLE_RATE + 1.0;
-        let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(1, 300) * 1_000;
+        let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(SHORTEST_WINDOW, 300) * 1_000;
         let (start, end) = (city.options.start, city.end());
         let needed = position - self.sensors().longest_delay();
         let (mut rows, mut windows) = match &self.trace {

@@ -122,11 +122,6 @@ pub const ROAD: (&str, usize) = ("road-", 5);
 /// See [`VEHICLE`].
 pub const INCIDENT: (&str, usize) = ("incident-", 6);
 
-/// Rounds to one in `per_unit`.
-pub fn round(value: f64, per_unit: f64) -> f64 {
-    (value * per_unit).round() / per_unit
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

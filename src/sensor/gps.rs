@@ -8,14 +8,16 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, RecordBatch};
 
 use super::columns::{Text, points, times};
-use super::device::{self, Clock, round};
+use super::device::{self, Clock};
 use super::receiver::{Receiver, Surroundings};
 use super::sample::{Reading, Sample};
-use super::vehicle::heading;
+use super::spot::Spot;
 use super::{Observer, Samples};
 use crate::city::City;
+use crate::city::fleet::VehicleType;
 use crate::city::motion::Way;
 use crate::city::network::Place;
+use crate::city::round::round;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
@@ -23,8 +25,8 @@ use crate::schema::Stream;
 /// A fix.
 #[derive(Debug, Clone, Copy)]
 pub struct GpsReading {
-    road: u32,
-    offset: f32,
+    spot: Spot,
+    kind: VehicleType,
     /// Error east and north, in metres.
     error: (f32, f32),
     speed: f32,
@@ -52,6 +54,7 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
         }
         let clock = Clock::new(rng, entity);
         let receiver = Receiver::new(rng, vehicle);
+        let kind = city.fleet.vehicles[vehicle as usize].kind;
         let emerged = window.emerged_of(vehicle);
         window.follow(i, &city.network.specs, (time, latest_until), &mut way);
         while time < latest_until {
@@ -64,8 +67,8 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
             let fix = if road.tunnel { None } else { receiver.fix(number as u64, time, around) };
             if let Some(fix) = fix {
                 let reading = GpsReading {
-                    road: state.road,
-                    offset: state.offset as f32,
+                    spot: Spot::on(city, state.road, state.offset),
+                    kind,
                     error: (fix.error.0 as f32, fix.error.1 as f32),
                     speed: (state.speed + fix.speed_error).max(0.0) as f32,
                     accuracy: fix.accuracy as f32,
@@ -91,14 +94,13 @@ impl Reading for GpsReading {
         for sample in samples {
             id.push_id(sample.id(city));
             device_id.push_numbered(device::VEHICLE.0, sample.head.entity, device::VEHICLE.1);
-            direction.push(device::compass(city.network.roads[sample.reading.road as usize].heading));
-            kind.push(city.fleet.vehicles[sample.head.entity as usize].kind.name());
+            direction.push(device::compass(sample.reading.spot.heading()));
+            kind.push(sample.reading.kind.name());
             fix.push(if sample.reading.flat { "2D" } else { "3D" });
         }
         let speed = |s: &Sample<Self>| round(f64::from(s.reading.speed), 10.0);
         let measured = |s: &Sample<Self>| {
-            let place = city.network.place_on(s.reading.road, f64::from(s.reading.offset));
-            let error = s.reading.error;
+            let (place, error) = (s.reading.spot.place(), s.reading.error);
             city.network.degrees(Place { x: place.x + f64::from(error.0), y: place.y + f64::from(error.1) })
         };
         let columns = vec![
@@ -110,7 +112,7 @@ impl Reading for GpsReading {
             kind.finish()?,
             times(samples.iter().map(|s| s.head.sent)),
             points(samples.iter().map(measured))?,
-            Arc::new(samples.iter().map(|s| heading(city, s.reading.road, speed(s))).collect::<Float64Array>()),
+            Arc::new(samples.iter().map(|s| s.reading.spot.heading_at(speed(s))).collect::<Float64Array>()),
             Arc::new(Float64Array::from_iter_values(
                 samples.iter().map(|s| round(f64::from(s.reading.accuracy), 10.0)),
             )),
@@ -120,6 +122,6 @@ impl Reading for GpsReading {
     }
 
     fn place(&self, city: &City, _entity: u32) -> (f64, f64) {
-        city.network.degrees(city.network.place_on(self.road, f64::from(self.offset)))
+        city.network.degrees(self.spot.place())
     }
 }

@@ -15,6 +15,7 @@ pub mod reference;
 mod receiver;
 mod sample;
 mod scenario;
+mod spot;
 mod traffic;
 mod truth;
 mod vehicle;

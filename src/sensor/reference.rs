@@ -8,10 +8,11 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Fields};
 
 use super::columns::{Text, lists, points, times};
-use super::device::{self, round};
+use super::device;
 use crate::city::City;
 use crate::city::fleet::FUELS;
 use crate::city::network::DISTRICTS;
+use crate::city::round::round;
 use crate::error::{Error, Result};
 use crate::schema::Stream;
 

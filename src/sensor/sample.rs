@@ -9,7 +9,7 @@ use super::fate::{Subject, decide};
 use super::faults::{Faults, RETRIES, RETRY_EACH};
 use crate::city::City;
 use crate::city::clock::{HOUR, SECOND};
-use crate::city::rng::{Purpose, Rng, to_exponential};
+use crate::city::rng::{Purpose, Rng, to_exponential_fast};
 use crate::error::Result;
 use crate::schema::{EventId, Harm, Stream};
 
@@ -127,7 +127,7 @@ pub(super) const MOST_DELAY: i64 = 5_000;
 
 /// When a reading made at `time` is sent.
 fn sending(rng: Rng, key: u64, counter: u64, time: i64) -> i64 {
-    let delay = MEAN_DELAY * to_exponential(rng.unit(Purpose::Delay, key, counter));
+    let delay = MEAN_DELAY * to_exponential_fast(rng.unit(Purpose::Delay, key, counter));
     time + (LEAST_DELAY + delay as i64).min(MOST_DELAY)
 }
 
@@ -215,7 +215,27 @@ impl<R: Reading> Readings<R> {
 
     /// Puts readings in the order in which they are sent.
     pub fn sort(&mut self) {
-        self.samples.sort_unstable_by_key(Sample::order);
+        sort(&mut self.samples);
+    }
+}
+
+/// Bits of a key that say which sample it is; the others, when it is sent.
+const PLACE_BITS: u32 = 24;
+
+/// Puts samples into [`Sample::order`]. A sample is some 100 bytes, so keys are sorted and each sample is moved once.
+fn sort<R: Reading>(samples: &mut Vec<Sample<R>>) {
+    let sent = |s: &Sample<R>| s.head.sent;
+    let (Some(first), Some(last)) = (samples.iter().map(sent).min(), samples.iter().map(sent).max()) else { return };
+    if samples.len() >= 1 << PLACE_BITS || last - first >= 1 << (63 - PLACE_BITS) {
+        samples.sort_unstable_by_key(Sample::order);
+        return;
+    }
+    let key = |(s, place): (&Sample<R>, u64)| ((s.head.sent - first) as u64) << PLACE_BITS | place;
+    let mut keys: Vec<u64> = samples.iter().zip(0u64..).map(key).collect();
+    keys.sort_unstable();
+    *samples = keys.iter().map(|key| samples[(key & ((1 << PLACE_BITS) - 1)) as usize]).collect();
+    for same in samples.chunk_by_mut(|a, b| a.head.sent == b.head.sent).filter(|same| same.len() > 1) {
+        same.sort_unstable_by_key(Sample::order);
     }
 }
 
@@ -262,7 +282,7 @@ impl<R: Reading> Held<R> {
         if due.is_empty() {
             return new;
         }
-        due.sort_unstable_by_key(Sample::order);
+        sort(&mut due);
         merge(&due, &new)
     }
 

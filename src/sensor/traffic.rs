@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, lists, points, times};
-use super::device::{self, Clock, round};
+use super::device::{self, Clock};
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::fleet::VehicleType;
 use crate::city::motion::{SMOOTHING, Way};
 use crate::city::network::Camera;
+use crate::city::round::round;
 use crate::city::trace::{CAMERA_INTERVAL, Window};
 use crate::error::Result;
 use crate::schema::Stream;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, points, times};
-use super::device::{self, Clock, HEADING_FROM_KMH, VEHICLE_PERIOD, round};
+use super::device::{self, Clock, VEHICLE_PERIOD};
 use super::sample::{Reading, Sample};
+use super::spot::Spot;
 use super::{Observer, Samples};
 use crate::city::City;
 use crate::city::fleet::FUELS;
 use crate::city::motion::Way;
+use crate::city::round::round;
 use crate::city::trace::Window;
 use crate::error::Result;
 use crate::schema::Stream;
@@ -20,7 +22,7 @@ use crate::schema::Stream;
 #[derive(Debug, Clone, Copy)]
 pub struct VehicleReading {
     road: u32,
-    offset: f64,
+    spot: Spot,
     speed: f64,
     odometer_km: f64,
 }
@@ -58,8 +60,12 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
         let clock = Clock::new(rng, u64::from(vehicle));
         let odometer_km = |driven: f64| round((crossing.odometer + driven) / 1_000.0, 1_000.0);
         if sets_off {
-            let reading =
-                VehicleReading { road: crossing.road, offset: 0.0, speed: 0.0, odometer_km: odometer_km(0.0) };
+            let reading = VehicleReading {
+                road: crossing.road,
+                spot: Spot::on(city, crossing.road, 0.0),
+                speed: 0.0,
+                odometer_km: odometer_km(0.0),
+            };
             push(vehicle, &clock, crossing.t_in, i64::from(crossing.trip), Cause::IgnitionOn, reading);
         }
         window.follow(i, &city.network.specs, (time, latest_until), &mut way);
@@ -67,7 +73,7 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
             let state = way.at(time);
             let reading = VehicleReading {
                 road: state.road,
-                offset: state.offset,
+                spot: Spot::on(city, state.road, state.offset),
                 speed: round(state.speed, 10.0),
                 odometer_km: odometer_km(state.driven),
             };
@@ -78,7 +84,7 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     }
     let standing = |road: u32, odometer: f64| VehicleReading {
         road,
-        offset: city.network.roads[road as usize].length,
+        spot: Spot::on(city, road, city.network.roads[road as usize].length),
         speed: 0.0,
         odometer_km: round(odometer / 1_000.0, 1_000.0),
     };
@@ -108,7 +114,7 @@ impl Reading for VehicleReading {
             let vehicle = &city.fleet.vehicles[sample.head.entity as usize];
             id.push_id(sample.id(city));
             device_id.push_numbered(device::VEHICLE.0, sample.head.entity, device::VEHICLE.1);
-            direction.push(device::compass(city.network.roads[sample.reading.road as usize].heading));
+            direction.push(device::compass(sample.reading.spot.heading()));
             make.push(vehicle.model.make);
             model.push(vehicle.model.model);
             fuel.push(FUELS[usize::from(vehicle.fuel)]);
@@ -129,7 +135,7 @@ impl Reading for VehicleReading {
             Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| i32::from(vehicle(s).year)))),
             fuel.finish()?,
             times(samples.iter().map(|s| s.head.sent)),
-            double(samples.iter().map(|s| heading(city, s.reading.road, s.reading.speed)).collect()),
+            double(samples.iter().map(|s| s.reading.spot.heading_at(s.reading.speed)).collect()),
             double(Float64Array::from_iter_values(samples.iter().map(|s| s.reading.odometer_km))),
             road_id.finish()?,
             kind.finish()?,
@@ -138,11 +144,6 @@ impl Reading for VehicleReading {
     }
 
     fn place(&self, city: &City, _entity: u32) -> (f64, f64) {
-        city.network.degrees(city.network.place_on(self.road, self.offset))
+        city.network.degrees(self.spot.place())
     }
-}
-
-/// Heading of a vehicle on a road; none when it hardly moves.
-pub(super) fn heading(city: &City, road: u32, speed: f64) -> Option<f64> {
-    (speed >= HEADING_FROM_KMH).then(|| city.network.roads[road as usize].heading)
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 
 import polars as pl
 import pyarrow as pa
@@ -96,7 +97,11 @@ def test_transactions(broker, topics, city):
     ) as publisher:
         report = publisher.publish(city)
     assert report.failed == 0
-    assert len(consume(broker.bootstrap_servers, topics["gps"])) == report.delivered_by_stream["gps"]
+    # The brokers mark the partitions a moment after the commit is safe.
+    deadline = time.monotonic() + 20
+    while not (found := consume(broker.bootstrap_servers, topics["gps"])) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(found) == report.delivered_by_stream["gps"]
 
 
 @pytest.mark.parametrize(

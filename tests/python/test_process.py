@@ -175,3 +175,23 @@ def test_the_gil_is_free_while_a_city_runs(tmp_path):
     longest = max(b - a for a, b in zip([began, *ticks], [*ticks, began + taken], strict=True))
     assert len(ticks) > 3
     assert longest < max(0.5, taken / 2)
+
+
+def test_an_interrupt_that_somebody_wraps_still_ends_with_130():
+    code = (
+        "import os, signal, time, typer\n"
+        "from citystream.cli.options import command\n"
+        "app = typer.Typer()\n"
+        "app.callback()(lambda: None)\n"
+        "@command(app, 'wait')\n"
+        "def wait() -> None:\n"
+        "    'Waits.'\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(20)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise RuntimeError('a query was interrupted')\n"
+        "app(['wait'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")

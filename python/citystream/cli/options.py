@@ -21,6 +21,7 @@ from .output import Output, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 
 def _in(panel: str) -> Callable[..., Any]:
@@ -189,14 +190,12 @@ def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[.
 
 
 def _run(function: Callable[..., Any], values: dict[str, Any], output: Output) -> int:
-    # A service manager's stop is the same as Ctrl-C: what is complete is committed, the rest is read again.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         wanted = inspect.signature(function, eval_str=True).parameters.values()
         for parameter in wanted:
             if parameter.annotation is Settings:
                 values[parameter.name] = Settings()
-        function(**values)
+        _stoppable(function, values)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
         return 130
@@ -209,6 +208,28 @@ def _run(function: Callable[..., Any], values: dict[str, Any], output: Output) -
     except (CitystreamError, duckdb.Error, OSError) as error:
         return fail(error, 1, output)
     return output.status
+
+
+def _stoppable(function: Callable[..., Any], values: dict[str, Any]) -> None:
+    """Calls a command. A service manager's stop is the same as Ctrl-C: a KeyboardInterrupt.
+
+    What is complete is committed then, the rest is read again.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        signal.default_int_handler(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        function(**values)
+    except Exception as error:
+        # Whoever was interrupted may have made an error of its own of it.
+        if asked:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
