@@ -36,6 +36,7 @@ class Sizes:
 
     rounds: int
     to_arrow: tuple[CitySize, ...]
+    to_parts: CitySize
     to_parquet: CitySize
     tpch_scale: str
     to_json: CitySize
@@ -54,7 +55,10 @@ FULL = Sizes(
         CitySize(2_000, "24h"),
         CitySize(100_000, "30min", "2026-06-01T08:00Z"),
         CitySize(20_000, "24h"),
+        # Some 100,000 are under way.
+        CitySize(800_000, "5min", "2026-06-01T08:00Z"),
     ),
+    to_parts=CitySize(100_000, "1h", "2026-06-01T08:00Z"),
     to_parquet=CitySize(10_000, "24h"),
     tpch_scale="1",
     to_json=CitySize(5_000, "24h"),
@@ -69,6 +73,7 @@ FULL = Sizes(
 QUICK = Sizes(
     rounds=2,
     to_arrow=(CitySize(200, "24h"), CitySize(5_000, "30min", "2026-06-01T08:00Z")),
+    to_parts=CitySize(2_000, "1h", "2026-06-01T08:00Z"),
     to_parquet=CitySize(500, "24h"),
     tpch_scale="0.05",
     to_json=CitySize(200, "24h"),

@@ -15,6 +15,7 @@ from benches.figures import FIGURES
 from benches.figures.codec import estimate, message_size
 from benches.figures.ingest import consumer_report
 from benches.figures.kafka import perf_report
+from benches.figures.parts import sums
 from benches.outcome import Contender, Outcome, Sample, alternate, ratio
 from benches.report import Results, Section
 from benches.table import Table, si
@@ -53,6 +54,12 @@ def test_ratios_are_taken_round_by_round():
     assert (found.median, found.least, found.greatest) == pytest.approx((3, 2, 4))
     assert ratio(ours, peer, "mb_per_cpu") is None
     assert ratio(ours, Outcome("peer", failure="broke"), "events_per_cpu") is None
+
+
+def test_parts_are_compared_with_the_whole():
+    outcomes = [Outcome("1 part", [sample(cpu=2.0)]), Outcome("4 parts", [sample(cpu=2.2)])]
+    assert sums(outcomes) == "CPU of all parts together, over one part's: 1.10 × in 4 parts."
+    assert sums([outcomes[0], Outcome("4 parts", failure="broke")]) == "Not everything was measured."
 
 
 def test_contenders_take_turns_and_one_that_fails_is_left_out():
