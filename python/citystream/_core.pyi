@@ -36,6 +36,7 @@ __all__ = [
     "fault_defaults",
     "scenarios",
     "stream_fields",
+    "trace_options",
     "wire_schema",
 ]
 
