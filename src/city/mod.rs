@@ -16,6 +16,7 @@ mod layout;
 pub mod models;
 pub mod motion;
 pub mod network;
+mod pack;
 pub mod rng;
 pub mod round;
 pub mod routes;

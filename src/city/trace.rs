@@ -6,11 +6,11 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::City;
-use super::checkpoint;
 use super::clock::{HOUR, MINUTE, SECOND};
 use super::flow::{NOWHERE, Spec};
 use super::motion::{FASTEST, LONGEST_HOP, Leg, Motion, SMOOTHING, TOUCH, Way};
 use super::network::Network;
+use super::pack;
 use super::weather::CellRow;
 use crate::error::Result;
 
@@ -545,7 +545,7 @@ impl Windows {
     /// # Errors
     /// `Internal` where it can't be encoded.
     pub fn checkpoint(&self, city: &City) -> Result<Vec<u8>> {
-        checkpoint::pack("windows", city, self)
+        pack::pack("windows", city, self)
     }
 
     /// The windows that held what `bytes` say.
@@ -554,7 +554,7 @@ impl Windows {
     /// `Store` where they are another city's, another version's, or damaged.
     pub fn resume(city: &City, bytes: &[u8]) -> Result<Self> {
         let empty = Self::new(city);
-        let held = checkpoint::unpack::<Self>("windows", city, bytes)?;
+        let held = pack::unpack::<Self>("windows", city, bytes)?;
         Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, watched: empty.watched, ..held })
     }
 
