@@ -14,7 +14,8 @@ use super::pack;
 use super::weather::CellRow;
 use crate::error::Result;
 
-/// A vehicle's passage over a road, by the flow; the vehicle itself follows within [`SMOOTHING`]. It is final when the vehicle has left; before, `t_out` is [`OPEN`].
+/// A vehicle's passage over a road, by the flow; the vehicle itself follows within [`SMOOTHING`]. It is final when the vehicle
+/// has left; before, `t_out` is [`OPEN`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
     /// The vehicle.
