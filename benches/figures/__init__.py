@@ -1,5 +1,14 @@
 """The figures, in the order in which they are measured and written."""
 
-from benches.figures import arrow, codec, demo, ingest, kafka, lines, parquet
+from benches.figures import arrow, codec, demo, ingest, kafka, lines, movement, parquet
 
-FIGURES = (arrow.FIGURE, parquet.FIGURE, lines.FIGURE, codec.FIGURE, kafka.FIGURE, ingest.FIGURE, demo.FIGURE)
+FIGURES = (
+    movement.FIGURE,
+    arrow.FIGURE,
+    parquet.FIGURE,
+    lines.FIGURE,
+    codec.FIGURE,
+    kafka.FIGURE,
+    ingest.FIGURE,
+    demo.FIGURE,
+)
