@@ -67,7 +67,7 @@ bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: bench
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt \
 	  $(or $(BENCH_WHEEL),target/bench-wheel/*.whl)
-	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --no-run
+	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --bench traffic --no-run
 	PYTHONPATH=tests $(BIN)/python -m benches.run --profile $(BENCH_PROFILE) $(BENCH_ARGS)
 
 wheels: dev ## The release wheel in dist/, without this machine's paths in it

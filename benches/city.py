@@ -31,10 +31,34 @@ class CitySize:
 
 
 @dataclass(frozen=True)
+class MovementSize:
+    """A network of `side` lines each way, `spacing` metres apart, and so many vehicles under way on it."""
+
+    side: int
+    spacing: int
+    vehicles: int
+    seconds: int
+
+    @property
+    def label(self) -> str:
+        """How it stands in a title."""
+        return f"{self.vehicles:,} vehicles, {self.side} × {self.side} junctions, {self.seconds} s"
+
+    def flags(self) -> list[str]:
+        """As options of benches/traffic.rs."""
+        return [
+            *("--side", str(self.side), "--spacing", str(self.spacing)),
+            *("--vehicles", str(self.vehicles), "--seconds", str(self.seconds)),
+        ]
+
+
+@dataclass(frozen=True)
 class Sizes:
     """How much is measured."""
 
     rounds: int
+    movement: MovementSize
+    movement_alone: tuple[str, ...]
     to_arrow: tuple[CitySize, ...]
     to_parts: CitySize
     to_parquet: CitySize
@@ -51,6 +75,8 @@ class Sizes:
 # Half an hour begins at 08:00, when people drive: a city that starts at midnight has everybody at home.
 FULL = Sizes(
     rounds=3,
+    movement=MovementSize(24, 400, 5_000, 300),
+    movement_alone=("small", "large"),
     to_arrow=(
         CitySize(2_000, "24h"),
         CitySize(100_000, "30min", "2026-06-01T08:00Z"),
@@ -72,6 +98,8 @@ FULL = Sizes(
 
 QUICK = Sizes(
     rounds=2,
+    movement=MovementSize(12, 400, 1_000, 300),
+    movement_alone=("cached",),
     to_arrow=(CitySize(200, "24h"), CitySize(5_000, "30min", "2026-06-01T08:00Z")),
     to_parts=CitySize(2_000, "1h", "2026-06-01T08:00Z"),
     to_parquet=CitySize(500, "24h"),

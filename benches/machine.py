@@ -62,6 +62,8 @@ def versions(built: dict[str, str], ours: Path) -> dict[str, str]:
         "rustc": _first_line(["rustc", "--version"]).removeprefix("rustc "),
         "tpchgen-cli": version("tpchgen-cli"),
         "confluent-kafka": version("confluent-kafka"),
+        "UXsim": version("uxsim"),
+        "SUMO": version("eclipse-sumo"),
         "Java": _first_line(["java", "-version"]),
     }
 

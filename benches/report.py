@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from benches.table import Table
 
 READING = """
-- Every figure is a whole program, started anew for each run, start-up included. CPU-seconds are user and system time
-  by the kernel's account of the child (`wait4`), so that they count what all its threads did; wall time is beside them
-  because CPU-seconds hide waiting.
+- Every figure but movement and JSON alone is a whole program, started anew for each run, start-up included; CPU-seconds
+  are user and system time by the kernel's account of the child (`wait4`), so that they count what all its threads did;
+  wall time is beside them because CPU-seconds hide waiting.
 - Contenders of one table ran in turn, A B A B A B, so that a slow minute was slow for all of them. Each cell is the
   median of its runs. A ratio is the median of ours ÷ the peer's round by round, with the least and the greatest in
   brackets; above 1 citystream does more.
@@ -129,7 +129,7 @@ class Results:
 
 
 LATER = (
-    "Movement beside UXsim and SUMO, and events beside the `nexmark` crate: with the city's own issue.",
+    "Events beside the `nexmark` crate.",
     "Avro and Arrow IPC messages, and consuming without a lake: with the Kafka issue.",
     "Kafka → bronze beside Spark Structured Streaming, which does the same work: with the lake's issue.",
     "Gold beside DuckDB and Spark over the same tables: with the gold issue.",

@@ -1,8 +1,9 @@
 """The figures, in the order in which they are measured and written."""
 
-from benches.figures import arrow, codec, demo, ingest, kafka, lines, parquet, parts
+from benches.figures import arrow, codec, demo, ingest, kafka, lines, movement, parquet, parts
 
 FIGURES = (
+    movement.FIGURE,
     arrow.FIGURE,
     parts.FIGURE,
     parquet.FIGURE,

@@ -58,6 +58,6 @@ FIGURE = Figure(
     "copied. Bytes are those of the same batches as Arrow IPC files, written in a run of its own that is not "
     "timed.",
     measure,
-    no_peer="No other package that installs here simulates a city into Arrow. The row of the `nexmark` crate "
-    "(auction events, no movement) comes with the city's own issue; UXsim and SUMO stand beside the movement there.",
+    no_peer="No other package that installs here simulates a city into Arrow. UXsim and SUMO "
+    "stand beside the movement.",
 )

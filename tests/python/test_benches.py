@@ -15,6 +15,7 @@ from benches.figures import FIGURES
 from benches.figures.codec import estimate, message_size
 from benches.figures.ingest import consumer_report
 from benches.figures.kafka import perf_report
+from benches.figures.movement import samples
 from benches.figures.parts import sums
 from benches.outcome import Contender, Outcome, Sample, alternate, ratio
 from benches.report import Results, Section
@@ -217,6 +218,12 @@ def test_criterion_s_estimates_are_read(tmp_path):
         estimate(folder, 250)
     with pytest.raises(RunError, match="did not print"):
         message_size("nothing")
+
+
+def test_movement_is_counted_by_the_loop_s_own_account():
+    seconds, crossings = samples({"cpu": 2.0, "wall": 4.0, "vehicle_seconds": 600, "crossings": 30})
+    assert (seconds.events_per_cpu, seconds.events_per_s, crossings.events_per_cpu) == (300, 150, 15)
+    assert samples({"cpu": 2.0, "wall": 4.0, "vehicle_seconds": 600, "crossings": None})[1] is None
 
 
 def test_a_program_s_cost_is_its_own():
