@@ -14,7 +14,7 @@ use super::blocking;
 use super::error::to_py;
 use crate::city::CityOptions;
 use crate::city::saved::SavedTrace;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Chunk, Source, Target, Topics, save_trace, write};
 use crate::schema::Stream;
 use crate::sensor::{Faults, SCENARIOS, Scenario, SensorOptions, reference, without_harmed};
@@ -176,7 +176,15 @@ impl City {
 /// The city of a saved trace, and how much it covers.
 #[pyfunction]
 pub fn trace_options(py: Python<'_>, folder: PathBuf) -> PyResult<Bound<'_, PyDict>> {
-    let trace = py.detach(|| SavedTrace::open(&folder)).map_err(|e| to_py(py, &e))?;
+    let open = || {
+        let trace = SavedTrace::open(&folder)?;
+        if trace.options().duration == 0 {
+            let none = format!("the trace in {} has no whole hour yet", folder.display());
+            return Err(Error::new(ErrorKind::Store, none).help("Save it again: it goes on where it stopped"));
+        }
+        Ok(trace)
+    };
+    let trace = py.detach(open).map_err(|e| to_py(py, &e))?;
     let &CityOptions { seed, vehicles, start, duration } = trace.options();
     let options = PyDict::new(py);
     options.set_item("seed", seed)?;

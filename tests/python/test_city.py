@@ -294,6 +294,16 @@ class TestTrace:
         with pytest.raises(cs.StoreError, match=r"trace\.json"):
             cs.City(trace=tmp_path)
 
+    def test_a_save_that_stopped_before_its_first_hour_says_so(self, tmp_path):
+        # The state of a save that was killed in its first hour.
+        city = cs.City(**SAVED, duration="1h")
+        city.trace(tmp_path)
+        (tmp_path / "hours" / "00000.json").unlink()
+        with pytest.raises(cs.StoreError, match=r"no whole hour yet\. Save it again"):
+            cs.City(trace=tmp_path)
+        assert city.trace(tmp_path).covered == "1h"
+        assert cs.City(trace=tmp_path).id == city.id
+
     def test_its_tables_are_parquet_for_anybody(self, saved):
         ((crossings,),) = duckdb.sql(
             f"""select count(*) from '{saved}/entries/*.parquet' join '{saved}/exits/*.parquet' using (road, number)
