@@ -241,6 +241,8 @@ class City:
     @property
     def options(self) -> dict[str, Any]:
         """The options, by the constructor's names."""
+    def part(self, index: int, of: int) -> City:
+        """The devices of one part of the same city, which is not made again."""
     def events(self, stream: str, *, batch_rows: int = 65_536) -> ArrowStream:
         """One stream's events as an Arrow stream; also of "reference" and the three "truth_..." streams."""
     def batches(self) -> Batches:

@@ -6,7 +6,6 @@ import os
 import time
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +86,8 @@ class City:
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(f"{what} is {value!r}. Give a whole number from 0")
         start_ms, length_ms = _time(start, duration, saved, scenario)
-        self._make = partial(
-            _core.City,
+        #: The compiled city; not part of the API.
+        self.core = _core.City(
             seed=seed,
             vehicles=vehicles,
             start_ms=start_ms,
@@ -99,8 +98,6 @@ class City:
             scenario=scenario,
             trace=trace,
         )
-        #: The compiled city; not part of the API.
-        self.core = self._make()
         self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
         self._part = (0, 1)
         words = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
@@ -178,7 +175,7 @@ class City:
             raise ConfigError(f"part {index} of {of} does not exist. Parts are counted from 0: part(0, {max(of, 1)})")
         part = copy(self)
         part._part = (index, of)  # noqa: SLF001
-        part.core = self._make(part=index, parts=of)
+        part.core = self.core.part(index, of)
         return part
 
     def trace(self, folder: str | os.PathLike[str], *, progress: Progress = None) -> TraceReport:

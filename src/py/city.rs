@@ -94,6 +94,12 @@ impl City {
         values_dict(py, &self.source.sensors().faults)
     }
 
+    fn part(&self, py: Python<'_>, index: u32, of: u32) -> PyResult<Self> {
+        let sensors = SensorOptions { part: index, parts: of, ..self.source.sensors().clone() };
+        let source = self.source.with_sensors(sensors).map_err(|e| to_py(py, &e))?;
+        Ok(Self { source })
+    }
+
     #[pyo3(signature = (stream, *, batch_rows = 65_536))]
     fn events(&self, py: Python<'_>, stream: &str, batch_rows: usize) -> PyResult<ArrowStream> {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
