@@ -1,36 +1,14 @@
 //! The engine's state as bytes: a run goes on from it exactly where it stopped, without what lies before.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::City;
 use super::flow::Flow;
-use super::incidents::Incident;
 use super::pack::{pack, unpack};
 use super::routes::Known;
-use super::simulation::{Event, Simulation, State, World};
-use super::trace::TraceRows;
-use super::weather::{self, CellRow, Weather};
+use super::simulation::{Live, Simulation, World};
+use super::weather::{self, Weather};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Everything of a [`Simulation`] that the city does not give, in the order in which it is written.
-type Kept = (
-    Flow,
-    Known,
-    weather::State,
-    BinaryHeap<Reverse<(i64, Event)>>,
-    Vec<State>,
-    Vec<u8>,
-    Vec<bool>,
-    Vec<f32>,
-    Vec<(u64, u32)>,
-    Vec<CellRow>,
-    Vec<f64>,
-    Vec<Incident>,
-    i64,
-    TraceRows,
-);
 
 impl Simulation {
     /// The state after the last [`Simulation::advance`].
@@ -38,26 +16,8 @@ impl Simulation {
     /// # Errors
     /// `Internal` where it can't be encoded.
     pub fn checkpoint(&self) -> Result<Vec<u8>> {
-        let Self { flow, world } = self;
-        let World { city, routes, weather, queue, vehicles, blocked, closed, drive_ms, .. } = world;
-        let World { delays, cells, driven, incidents, now, rows, .. } = world;
-        let kept = (
-            flow,
-            routes.known(),
-            weather.state(),
-            queue,
-            vehicles,
-            blocked,
-            closed,
-            drive_ms,
-            delays,
-            cells,
-            driven,
-            incidents,
-            now,
-            rows,
-        );
-        pack("engine", city, &kept)
+        let World { city, routes, weather, live, .. } = &self.world;
+        pack("engine", city, &(&self.flow, routes.known(), weather.state(), live))
     }
 
     /// The simulation of `city` whose state `bytes` are.
@@ -65,43 +25,14 @@ impl Simulation {
     /// # Errors
     /// `Store` where they are another city's, another version's, or damaged.
     pub fn resume(city: Arc<City>, bytes: &[u8]) -> Result<Self> {
-        let kept: Kept = unpack("engine", &city, bytes)?;
-        let (
-            flow,
-            known,
-            weather,
-            queue,
-            vehicles,
-            blocked,
-            closed,
-            drive_ms,
-            delays,
-            cells,
-            driven,
-            incidents,
-            now,
-            rows,
-        ) = kept;
-        let mut world = World::new(Arc::clone(&city), now);
+        let (flow, known, weather, live): (Flow, Known, weather::State, Live) = unpack("engine", &city, bytes)?;
+        let mut world = World::new(Arc::clone(&city), live.now);
         world
             .routes
             .restore(&city.network, known)
             .ok_or_else(|| Error::new(ErrorKind::Store, "the state of the engine is of other roads than the city's"))?;
-        let world = World {
-            weather: Weather::resume(city.rng, &city.network, weather)?,
-            queue,
-            vehicles,
-            blocked,
-            closed,
-            drive_ms,
-            delays,
-            cells,
-            driven,
-            incidents,
-            rows,
-            recording: true,
-            ..world
-        };
+        world.weather = Weather::resume(city.rng, &city.network, weather)?;
+        (world.live, world.recording) = (live, true);
         Ok(Self { flow, world })
     }
 }

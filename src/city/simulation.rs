@@ -89,27 +89,33 @@ pub(super) struct World {
     pub city: Arc<City>,
     pub routes: Routes,
     pub weather: Weather,
-    pub queue: BinaryHeap<Reverse<(i64, Event)>>,
-    pub vehicles: Vec<State>,
     /// The vehicles that dispatch sends.
     pub responders: Vec<u32>,
+    /// Events before this are due in the present run.
+    end: i64,
+    /// Whether rows are wanted: not in the warm-up.
+    pub recording: bool,
+    pub live: Live,
+}
+
+/// What changes from event to event, and a checkpoint keeps.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Live {
+    queue: BinaryHeap<Reverse<(i64, Event)>>,
+    pub vehicles: Vec<State>,
     /// For each road, lanes blocked by incidents.
     pub blocked: Vec<u8>,
     /// For each road, whether nobody is let out.
-    pub closed: Vec<bool>,
+    closed: Vec<bool>,
     /// For each road, the milliseconds that it takes at the limit in the present weather.
-    pub drive_ms: Vec<f32>,
+    drive_ms: Vec<f32>,
     /// For each road, delays since the last refresh of the routes: milliseconds and vehicles.
-    pub delays: Vec<(u64, u32)>,
-    pub cells: Vec<CellRow>,
+    delays: Vec<(u64, u32)>,
+    cells: Vec<CellRow>,
     /// Vehicle-kilometres of each cell since its last row.
-    pub driven: Vec<f64>,
+    driven: Vec<f64>,
     pub incidents: Vec<Incident>,
     pub now: i64,
-    /// Events before this are due in the present run.
-    pub end: i64,
-    /// Whether rows are wanted: not in the warm-up.
-    pub recording: bool,
     pub rows: TraceRows,
 }
 
@@ -130,8 +136,8 @@ impl Simulation {
         simulation.begin_trace(start);
         simulation.run_to(start);
         let world = &mut simulation.world;
-        world.rows.incidents.clear();
-        world.rows.cells.clone_from(&world.cells);
+        world.live.rows.incidents.clear();
+        world.live.rows.cells.clone_from(&world.live.cells);
         simulation
     }
 
@@ -139,16 +145,16 @@ impl Simulation {
     fn begin_trace(&mut self, start: i64) {
         let Self { flow, world } = self;
         let mut rows = TraceRows { from: start, ..TraceRows::default() };
-        for (v, state) in world.vehicles.iter().enumerate() {
+        for (v, state) in world.live.vehicles.iter().enumerate() {
             if !state.driving {
-                rows.stays.push(Stay { initial: true, ..state.stay(v as u32, world.now) });
+                rows.stays.push(Stay { initial: true, ..state.stay(v as u32, world.live.now) });
             }
         }
         for (r, road) in world.city.network.roads.iter().enumerate() {
             let r = r as u32;
             rows.exits.extend(flow.last_exits(r).map(|(number, time)| Leaving { time, road: r, number }));
             for (number, vehicle, t_in, arrive) in flow.on_road(r) {
-                let state = &world.vehicles[vehicle as usize];
+                let state = &world.live.vehicles[vehicle as usize];
                 rows.entries.push(Crossing {
                     vehicle,
                     road: r,
@@ -165,14 +171,14 @@ impl Simulation {
         }
         rows.entries.sort_unstable_by_key(|c| (c.t_in, c.road, c.number));
         rows.exits.sort_unstable_by_key(|e| (e.time, e.road, e.number));
-        world.rows = rows;
+        world.live.rows = rows;
         world.recording = true;
     }
 
     /// The trace rows up to `to`, final. The simulation runs [`LOOK_AHEAD`] further.
     pub fn advance(&mut self, to: i64) -> TraceRows {
         self.run_to(to + LOOK_AHEAD);
-        let rows = &mut self.world.rows;
+        let rows = &mut self.world.live.rows;
         let entries = rows.entries.partition_point(|c| c.t_in < to);
         let stays = rows.stays.partition_point(|s| s.since < to);
         let incidents = rows.incidents.partition_point(|i| i.time < to);
@@ -193,8 +199,8 @@ impl Simulation {
     /// the city's options: for studies and tests.
     pub fn set_closed(&mut self, road: u32, closed: bool) {
         let Self { flow, world } = self;
-        world.closed[road as usize] = closed;
-        flow.set_headway(world.now, road, world.headway(road));
+        world.live.closed[road as usize] = closed;
+        flow.set_headway(world.live.now, road, world.headway(road));
     }
 
     /// How often a ring of full roads had to be released ([`Flow::releases`]).
@@ -211,16 +217,16 @@ impl Simulation {
         self.world.end = to;
         loop {
             self.flow.run(&mut self.world);
-            match self.world.queue.peek() {
+            match self.world.live.queue.peek() {
                 Some(&Reverse((time, event))) if time < to => {
-                    self.world.queue.pop();
-                    self.world.now = time;
+                    self.world.live.queue.pop();
+                    self.world.live.now = time;
                     self.process(event);
                 }
                 _ => break,
             }
         }
-        self.world.now = to;
+        self.world.live.now = to;
     }
 
     fn process(&mut self, event: Event) {
@@ -232,7 +238,7 @@ impl Simulation {
             Event::Arrival { number } => self.world.on_scene(number),
             Event::Incident { number } => self.incident_step(number),
             Event::Depart { vehicle } => {
-                let to = self.world.vehicles[vehicle as usize].to;
+                let to = self.world.live.vehicles[vehicle as usize].to;
                 self.set_off(vehicle, to);
             }
         }
@@ -240,22 +246,22 @@ impl Simulation {
 
     fn weather_step(&mut self) {
         let Self { flow, world } = self;
-        let time = world.now.div_euclid(weather::STEP) * weather::STEP;
-        let before = std::mem::take(&mut world.cells);
-        world.cells = world.weather.step(time, &world.driven);
-        world.driven.fill(0.0);
+        let time = world.live.now.div_euclid(weather::STEP) * weather::STEP;
+        let before = std::mem::take(&mut world.live.cells);
+        world.live.cells = world.weather.step(time, &world.live.driven);
+        world.live.driven.fill(0.0);
         if world.recording {
-            world.rows.cells.extend_from_slice(&world.cells);
+            world.live.rows.cells.extend_from_slice(&world.live.cells);
         }
         let factors =
             |cells: &[CellRow], c: u16| cells.get(usize::from(c)).map(|c| (c.speed_factor(), c.capacity_factor()));
         for r in 0..world.city.network.roads.len() {
             let cell = world.city.network.roads[r].cell;
-            if factors(&before, cell) != factors(&world.cells, cell) {
+            if factors(&before, cell) != factors(&world.live.cells, cell) {
                 let road = &world.city.network.roads[r];
-                let speed = road.class.limit_kmh() * world.cells[usize::from(cell)].speed_factor();
-                world.drive_ms[r] = (road.length / speed * 3_600.0) as f32;
-                flow.set_headway(world.now, r as u32, world.headway(r as u32));
+                let speed = road.class.limit_kmh() * world.live.cells[usize::from(cell)].speed_factor();
+                world.live.drive_ms[r] = (road.length / speed * 3_600.0) as f32;
+                flow.set_headway(world.live.now, r as u32, world.headway(r as u32));
             }
         }
         world.push(time + weather::STEP, Event::Weather);
@@ -265,15 +271,15 @@ impl Simulation {
     /// with the time it has waited.
     fn refresh_routes(&mut self) {
         let Self { flow, world } = self;
-        let now = world.now;
+        let now = world.live.now;
         let delay = |(r, (sum, n)): (usize, (u64, u32))| {
             let mean = sum.checked_div(u64::from(n)).unwrap_or(0);
             let waits = flow.head(r as u32).map_or(0, |(_, arrive)| (now - arrive).max(0) as u64);
             let usual = u64::from(world.city.network.specs[r].signal.mean_wait());
             mean.max(waits).max(usual).min(u64::from(u32::MAX / 4)) as u32
         };
-        let delays: Vec<u32> = world.delays.iter().copied().enumerate().map(delay).collect();
-        world.delays.fill((0, 0));
+        let delays: Vec<u32> = world.live.delays.iter().copied().enumerate().map(delay).collect();
+        world.live.delays.fill((0, 0));
         world.routes.refresh(&world.city.network, &delays);
         world.push(now + REROUTE, Event::Routes);
     }
@@ -281,21 +287,21 @@ impl Simulation {
     /// Begins a trip, or ends it at once where the vehicle is already there.
     pub(super) fn set_off(&mut self, v: u32, to: u32) {
         let Self { flow, world } = self;
-        let state = &mut world.vehicles[v as usize];
+        let state = &mut world.live.vehicles[v as usize];
         state.to = to;
         let at = world.city.network.roads[state.road as usize].to;
         match world.routes.next(&world.city.network, v as usize % GROUPS, at, to) {
             Some(road) => {
                 state.trip += 1;
                 state.at_kerb = true;
-                let now = world.now;
+                let now = world.live.now;
                 flow.depart(now, v, road, world);
             }
             None if state.incident != NO_INCIDENT => {
                 let number = state.incident;
                 world.on_scene(number);
             }
-            None => world.plan_departure(v, world.now + SHORTEST_STAY),
+            None => world.plan_departure(v, world.live.now + SHORTEST_STAY),
         }
     }
 }
@@ -313,12 +319,9 @@ impl World {
         let network = &city.network;
         let waits: Vec<u32> = network.specs.iter().map(|spec| spec.signal.mean_wait()).collect();
         let roads = network.roads.len();
-        Self {
-            routes: Routes::new(network, &waits),
-            weather: Weather::new(city.rng, network, begin),
+        let live = Live {
             queue: BinaryHeap::new(),
             vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
-            responders: responders(&city),
             blocked: vec![0; roads],
             closed: vec![false; roads],
             drive_ms: vec![0.0; roads],
@@ -327,9 +330,15 @@ impl World {
             driven: vec![0.0; network.cell_count()],
             incidents: Vec::new(),
             now: begin,
+            rows: TraceRows::default(),
+        };
+        Self {
+            routes: Routes::new(network, &waits),
+            weather: Weather::new(city.rng, network, begin),
+            responders: responders(&city),
             end: begin,
             recording: false,
-            rows: TraceRows::default(),
+            live,
             city,
         }
     }
@@ -347,7 +356,7 @@ impl World {
             let past = plan.trips().iter().take_while(|t| t.departs < begin).count();
             let at = past.checked_sub(1).map_or(vehicle.home, |p| plan.trips()[p].to);
             let emergency = vehicle.kind.is_emergency();
-            self.vehicles.push(State {
+            self.live.vehicles.push(State {
                 road: arriving[at as usize],
                 to: at,
                 trip: 0,
@@ -367,12 +376,12 @@ impl World {
     }
 
     pub fn push(&mut self, time: i64, event: Event) {
-        self.queue.push(Reverse((time, event)));
+        self.live.queue.push(Reverse((time, event)));
     }
 
     fn draw_calls(&mut self) {
         let city = Arc::clone(&self.city);
-        for (time, kind, draw) in incidents::calls(city.rng, city.fleet.len(), self.now) {
+        for (time, kind, draw) in incidents::calls(city.rng, city.fleet.len(), self.live.now) {
             // By population: at the home of one of the vehicles, on one of the roads that leave it.
             let one = |n: usize, bits: u64| ((u128::from(bits) * n as u128) >> 64) as usize;
             let home = city.fleet.vehicles[one(city.fleet.vehicles.len(), draw)].home;
@@ -380,23 +389,23 @@ impl World {
             let road = out[one(out.len(), draw.rotate_left(32))];
             self.push(time, Event::Report { road, kind: kind as u8 });
         }
-        self.push(self.now + HOUR, Event::Calls);
+        self.push(self.live.now + HOUR, Event::Calls);
     }
 
     /// Least time between two vehicles that leave a road, with its blocked lanes and in its weather.
     pub fn headway(&self, r: u32) -> u32 {
-        if self.closed[r as usize] {
+        if self.live.closed[r as usize] {
             return CLOSED;
         }
         let road = &self.city.network.roads[r as usize];
-        let open = incidents::capacity_left(road.lanes, self.blocked[r as usize].min(road.lanes));
-        let capacity = open * self.cells[usize::from(road.cell)].capacity_factor();
+        let open = incidents::capacity_left(road.lanes, self.live.blocked[r as usize].min(road.lanes));
+        let capacity = open * self.live.cells[usize::from(road.cell)].capacity_factor();
         (f64::from(self.city.network.specs[r as usize].headway()) / capacity).round() as u32
     }
 
     /// Schedules the vehicle's next planned trip, not before `earliest`.
     pub fn plan_departure(&mut self, v: u32, earliest: i64) {
-        let state = &mut self.vehicles[v as usize];
+        let state = &mut self.live.vehicles[v as usize];
         if state.emergency {
             return;
         }
@@ -409,7 +418,7 @@ impl World {
                 state.next_trip += 1;
                 state.to = trip.to;
                 let departs = trip.departs.max(earliest);
-                self.queue.push(Reverse((departs, Event::Depart { vehicle: v })));
+                self.live.queue.push(Reverse((departs, Event::Depart { vehicle: v })));
                 return;
             }
             state.next_day += 1;
@@ -423,9 +432,9 @@ impl Drivers for World {
         let Entry { time, road: r, vehicle: v, number, first } = entry;
         let city = &*self.city;
         let road = &city.network.roads[r as usize];
-        let driver = &mut self.vehicles[v as usize];
+        let driver = &mut self.live.vehicles[v as usize];
         if self.recording {
-            self.rows.entries.push(Crossing {
+            self.live.rows.entries.push(Crossing {
                 vehicle: v,
                 road: r,
                 number,
@@ -444,13 +453,13 @@ impl Drivers for World {
         driver.driving = true;
         driver.at_kerb = false;
         let pace = pace_on(f64::from(driver.pace), road.class);
-        let free = (f64::from(self.drive_ms[r as usize]) / pace).round() as u32;
+        let free = (f64::from(self.live.drive_ms[r as usize]) / pace).round() as u32;
         let next = self.routes.next(&city.network, v as usize % GROUPS, road.to, driver.to);
         Course { free, next: next.unwrap_or(NOWHERE) }
     }
 
     fn expects(&mut self, arrive: i64) {
-        if let Some(entry) = self.rows.entries.last_mut().filter(|_| self.recording) {
+        if let Some(entry) = self.live.rows.entries.last_mut().filter(|_| self.recording) {
             entry.arrive = arrive;
         }
     }
@@ -458,18 +467,18 @@ impl Drivers for World {
     fn exits(&mut self, exit: Exit) {
         let Exit { time, road: r, vehicle: v, number, arrive, last } = exit;
         if self.recording {
-            self.rows.exits.push(Leaving { time, road: r, number });
+            self.live.rows.exits.push(Leaving { time, road: r, number });
         }
         let road = &self.city.network.roads[r as usize];
         let cell = usize::from(road.cell);
-        self.driven[cell] += road.length / 1_000.0;
-        let delay = &mut self.delays[r as usize];
+        self.live.driven[cell] += road.length / 1_000.0;
+        let delay = &mut self.live.delays[r as usize];
         *delay = (delay.0 + (time - arrive) as u64, delay.1 + 1);
-        let driver = &mut self.vehicles[v as usize];
+        let driver = &mut self.live.vehicles[v as usize];
         if !driver.emergency {
-            let (condition, km) = (self.cells[cell].condition, road.length / 1_000.0);
+            let (condition, km) = (self.live.cells[cell].condition, road.length / 1_000.0);
             if let Some(kind) = incidents::on_crossing(self.city.rng, v, u64::from(driver.crossings), km, condition) {
-                self.queue.push(Reverse((time, Event::Report { road: r, kind: kind as u8 })));
+                self.live.queue.push(Reverse((time, Event::Report { road: r, kind: kind as u8 })));
             }
         }
         if !last {
@@ -480,9 +489,9 @@ impl Drivers for World {
         let incident = driver.incident;
         if self.recording {
             let stay = driver.stay(v, driver.stands);
-            self.rows.stays.push(stay);
+            self.live.rows.stays.push(stay);
         }
-        self.now = time;
+        self.live.now = time;
         if incident == NO_INCIDENT {
             self.plan_departure(v, time + SHORTEST_STAY);
         } else {
@@ -492,12 +501,12 @@ impl Drivers for World {
 
     #[inline]
     fn glance(&self, vehicle: u32) -> u32 {
-        self.vehicles[vehicle as usize].to
+        self.live.vehicles[vehicle as usize].to
     }
 
     #[inline]
     fn until(&self) -> i64 {
-        self.queue.peek().map_or(self.end, |Reverse((time, _))| self.end.min(*time))
+        self.live.queue.peek().map_or(self.end, |Reverse((time, _))| self.end.min(*time))
     }
 }
 
@@ -597,7 +606,7 @@ mod tests {
             }
         }
         assert!(status.values().filter(|s| **s == Status::Resolved).count() > 10);
-        assert!(simulation.world.blocked.iter().all(|b| *b <= 3));
+        assert!(simulation.world.live.blocked.iter().all(|b| *b <= 3));
     }
     #[test]
     fn nothing_changes_capacity_but_blocked_lanes_and_weather() {
@@ -612,18 +621,18 @@ mod tests {
         let options = CityOptions { seed: 7, vehicles: 30_000, start, duration: DAY };
         let city = Arc::new(City::new(options).expect("valid options"));
         let mut simulation = Simulation::new(Arc::clone(&city));
-        let mut blocked: Vec<i32> = simulation.world.blocked.iter().map(|b| i32::from(*b)).collect();
+        let mut blocked: Vec<i32> = simulation.world.live.blocked.iter().map(|b| i32::from(*b)).collect();
         let mut by_incident = rustc_hash::FxHashMap::default();
-        for incident in simulation.world.incidents.iter().filter(|i| i.lanes_blocked() > 0) {
+        for incident in simulation.world.live.incidents.iter().filter(|i| i.lanes_blocked() > 0) {
             by_incident.insert(incident.number, incident.lanes_blocked());
         }
-        let mut cells = simulation.world.cells.clone();
+        let mut cells = simulation.world.live.cells.clone();
         let (mut checked, mut rainy) = (0, 0);
         for minute in 1..=12 * 60 {
             // The flow is as far as the simulation, so the rows are taken up to there.
             let to = start + minute * MINUTE;
             simulation.run_to(to);
-            let rows = std::mem::take(&mut simulation.world.rows);
+            let rows = std::mem::take(&mut simulation.world.live.rows);
             for step in rows.incidents {
                 let before = by_incident.insert(step.incident, step.lanes_blocked).unwrap_or(0);
                 blocked[step.road as usize] += i32::from(step.lanes_blocked) - i32::from(before);
