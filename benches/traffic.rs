@@ -53,15 +53,49 @@ struct Driver {
     slowness: f32,
 }
 
-impl World<'_> {
-    /// A junction up to eight lines away each way.
+impl<'a> World<'a> {
+    fn new(network: &'a Network, routes: &'a Routes, side: usize, vehicles: u32) -> Self {
+        let rng = Rng::new(11);
+        let slowness =
+            |v: u32| (1.0 / (1.0 + 0.2 * rng.normal(Purpose::Fleet, u64::from(v), 0)).clamp(0.55, 1.6)) as f32;
+        Self {
+            network,
+            routes,
+            side: side as i64,
+            rng,
+            free: network.roads.iter().map(|r| (r.length / r.class.limit_kmh() * 3_600.0) as f32).collect(),
+            drivers: (0..vehicles).map(|v| Driver { to: 0, trips: 0, slowness: slowness(v) }).collect(),
+            arrived: Vec::new(),
+            entries: Vec::new(),
+            exits: Vec::new(),
+            on_roads: 0,
+            crossings: 0,
+            until: T0,
+        }
+    }
+
+    /// A road for a vehicle to begin at.
+    fn somewhere(&self, v: u32) -> u32 {
+        self.rng.below(Purpose::Fleet, u64::from(v), 1, self.network.roads.len() as u64) as u32
+    }
+
+    /// A junction up to eight lines away each way, but for `at`.
     fn destination(&mut self, v: u32, at: u32) -> u32 {
         let driver = &mut self.drivers[v as usize];
         driver.trips += 1;
         let draw = self.rng.bits(Purpose::Demand, u64::from(v), u64::from(driver.trips));
         let step = |bits: u64, line: i64| (line + (bits % 17) as i64 - 8).clamp(0, self.side - 1);
         let (i, j) = (step(draw, i64::from(at) / self.side), step(draw >> 20, i64::from(at) % self.side));
-        (i * self.side + j) as u32
+        let to = (i * self.side + j) as u32;
+        if to == at { self.network.roads[self.network.leaving(at)[0] as usize].to } else { to }
+    }
+
+    /// Sends a vehicle from a junction to another.
+    fn set_off(&mut self, flow: &mut Flow, v: u32, (from, to): (u32, u32)) {
+        self.drivers[v as usize].to = to;
+        if let Some(first) = self.routes.next(self.network, v as usize % GROUPS, from, to) {
+            flow.depart(self.until, v, first, self);
+        }
     }
 }
 
@@ -106,26 +140,12 @@ fn run(case: &Case) {
     let network = Network::grid(Rng::new(7), case.side, case.spacing);
     let waits: Vec<u32> = network.specs.iter().map(|s| s.signal.mean_wait()).collect();
     let routes = Routes::new(&network, &waits);
-    let rng = Rng::new(11);
-    let slowness = |v: u32| (1.0 / (1.0 + 0.2 * rng.normal(Purpose::Fleet, u64::from(v), 0)).clamp(0.55, 1.6)) as f32;
-    let mut world = World {
-        network: &network,
-        routes: &routes,
-        side: case.side as i64,
-        rng,
-        free: network.roads.iter().map(|r| (r.length / r.class.limit_kmh() * 3_600.0) as f32).collect(),
-        drivers: (0..case.vehicles).map(|v| Driver { to: 0, trips: 0, slowness: slowness(v) }).collect(),
-        arrived: Vec::new(),
-        entries: Vec::new(),
-        exits: Vec::new(),
-        on_roads: 0,
-        crossings: 0,
-        until: T0,
-    };
+    let mut world = World::new(&network, &routes, case.side, case.vehicles);
+    let roads = network.roads.len();
     let mut flow = Flow::new(&network.specs, T0);
-    let roads = network.roads.len() as u64;
     for v in 0..case.vehicles {
-        world.arrived.push((v, rng.below(Purpose::Fleet, u64::from(v), 1, roads) as u32));
+        let road = world.somewhere(v);
+        world.arrived.push((v, road));
     }
     let (mut second, mut vehicle_seconds) = (0i64, 0f64);
     let mut begun = (0.0, 0u64);
@@ -139,14 +159,8 @@ fn run(case: &Case) {
         }
         for (v, road) in std::mem::take(&mut world.arrived) {
             let at = network.roads[road as usize].to;
-            let mut to = world.destination(v, at);
-            if to == at {
-                to = network.roads[network.leaving(at)[0] as usize].to;
-            }
-            world.drivers[v as usize].to = to;
-            if let Some(first) = routes.next(&network, v as usize % GROUPS, at, to) {
-                flow.depart(world.until, v, first, &mut world);
-            }
+            let to = world.destination(v, at);
+            world.set_off(&mut flow, v, (at, to));
         }
         second += 1;
         world.until = T0 + second * 1_000;
@@ -305,23 +319,8 @@ fn drive(network: &Network, asked: &Asked, given: Option<&[Trip]>) -> (Vec<Trip>
     let (began, cpu_before) = (Instant::now(), cpu());
     let waits: Vec<u32> = network.specs.iter().map(|s| s.signal.mean_wait()).collect();
     let routes = Routes::new(network, &waits);
-    let rng = Rng::new(11);
-    let slowness = |v: u32| (1.0 / (1.0 + 0.2 * rng.normal(Purpose::Fleet, u64::from(v), 0)).clamp(0.55, 1.6)) as f32;
     let vehicles = given.map_or(asked.vehicles, |trips| trips.len() as u32);
-    let mut world = World {
-        network,
-        routes: &routes,
-        side: asked.side as i64,
-        rng,
-        free: network.roads.iter().map(|r| (r.length / r.class.limit_kmh() * 3_600.0) as f32).collect(),
-        drivers: (0..vehicles).map(|v| Driver { to: 0, trips: 0, slowness: slowness(v) }).collect(),
-        arrived: Vec::new(),
-        entries: Vec::new(),
-        exits: Vec::new(),
-        on_roads: 0,
-        crossings: 0,
-        until: T0,
-    };
+    let mut world = World::new(network, &routes, asked.side, vehicles);
     let mut flow = Flow::new(&network.specs, T0);
     let mut made = Vec::new();
     let (mut next, mut vehicle_seconds) = (0u32, 0i64);
@@ -336,24 +335,19 @@ fn drive(network: &Network, asked: &Asked, given: Option<&[Trip]>) -> (Vec<Trip>
         } else {
             let due = (u64::from(vehicles) * (second as u64 + 1) / FILL).min(u64::from(vehicles)) as u32;
             for v in next..due {
-                world.arrived.push((v, rng.below(Purpose::Fleet, u64::from(v), 1, network.roads.len() as u64) as u32));
+                let road = world.somewhere(v);
+                world.arrived.push((v, road));
             }
             next = due;
             for (v, road) in std::mem::take(&mut world.arrived) {
                 let from = network.roads[road as usize].to;
-                let mut to = world.destination(v, from);
-                if to == from {
-                    to = network.roads[network.leaving(from)[0] as usize].to;
-                }
+                let to = world.destination(v, from);
                 off.push((v, Trip { depart: second, from, to }));
             }
             made.extend(off.iter().map(|(_, trip)| *trip));
         }
         for (v, trip) in off {
-            world.drivers[v as usize].to = trip.to;
-            if let Some(first) = routes.next(network, v as usize % GROUPS, trip.from, trip.to) {
-                flow.depart(world.until, v, first, &mut world);
-            }
+            world.set_off(&mut flow, v, (trip.from, trip.to));
         }
         world.until = T0 + (second + 1) * 1_000;
         flow.run(&mut world);

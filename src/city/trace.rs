@@ -556,7 +556,7 @@ impl Windows {
     pub fn resume(city: &City, bytes: &[u8]) -> Result<Self> {
         let empty = Self::new(city);
         let held = pack::unpack::<Self>("windows", city, bytes)?;
-        Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, watched: empty.watched, ..held })
+        Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, ..held })
     }
 
     /// Bytes held.

@@ -18,5 +18,5 @@ pub use pool::{Pool, in_order, thread_count};
 pub use progress::{Cancel, Progress, Run};
 pub use publish::{Published, account, publish, publish_arrow};
 pub use topics::Topics;
-pub use trace::{SavedRun, save_trace};
+pub use trace::save_trace;
 pub use write::{Target, Written, write};

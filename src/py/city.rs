@@ -152,7 +152,7 @@ impl City {
 
     #[pyo3(signature = (folder, *, progress = None))]
     fn save_trace(&self, py: Python<'_>, folder: PathBuf, progress: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
-        Ok(blocking::run(py, progress, |run| save_trace(&self.source, &folder, run))?.covered)
+        blocking::run(py, progress, |run| save_trace(&self.source, &folder, run))
     }
 
     #[pyo3(signature = (*, to, out = None, reference = false, topics = None, progress = None))]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::local::NewFile;
 use super::write::{WriteOptions, properties, with_field_ids};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Encodes row groups of one file; any number of threads may do so at once.
 pub struct GroupEncoder {
@@ -34,14 +34,13 @@ impl GroupEncoder {
             let mut next = columns.iter_mut();
             for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
                 for leaf in compute_leaves(field, values)? {
-                    if let Some(column) = next.next() {
-                        column.write(&leaf)?;
-                    }
+                    let column =
+                        next.next().ok_or_else(|| Error::internal("a batch has more columns than its file"))?;
+                    column.write(&leaf)?;
                 }
             }
         }
-        let closed: Result<Vec<_>, _> =
-            columns.into_iter().map(parquet::arrow::arrow_writer::ArrowColumnWriter::close).collect();
+        let closed: Result<Vec<_>, _> = columns.into_iter().map(ArrowColumnWriter::close).collect();
         Ok(RowGroup(closed?))
     }
 }

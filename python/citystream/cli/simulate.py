@@ -91,8 +91,8 @@ def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: 
         raise ConfigError(f"{'--out' if out is not None else '--json'} can't be used with --to stdout. Leave it out")
     if to is not Sink.stdout and out is None:
         raise ConfigError(f"--to {to.value} has no folder. Add --out FOLDER")
-    if to is Sink.trace:
-        output.report(city.trace(out or "", progress=output.progress), f"Saved to {out}")
+    if to is Sink.trace and out is not None:
+        output.report(city.trace(out, progress=output.progress), f"Saved to {out}")
         return
     with shown(output.progress) as callback:
         found = city.core.write(to=to.value, out=out, reference=reference, topics=topics, progress=callback)

@@ -137,3 +137,78 @@ FROM cut AS c
 JOIN corridor_study AS s USING (study)
 WHERE c.ms > 0
 GROUP BY ALL;
+
+-- What the last road of each corridor that loses lanes lets out while they are blocked, over what it let out before; a queue
+-- takes a quarter of a minute to settle.
+CREATE TABLE blocked AS
+WITH exits AS (
+    SELECT
+        s.study,
+        count(*) FILTER (c.t_out_ms BETWEEN s.from_ms // 2 AND s.from_ms - 1) / (s.from_ms - s.from_ms // 2) AS before,
+        count(*) FILTER (c.t_out_ms BETWEEN s.from_ms + 15000 AND s.until_ms - 1)
+            / (s.until_ms - s.from_ms - 15000) AS during,
+        count(*) FILTER (c.t_out_ms BETWEEN s.from_ms AND s.until_ms) AS n
+    FROM corridor_study AS s
+    JOIN corridor AS c USING (study)
+    WHERE c.road = s.roads - 1 AND s.until_ms > s.from_ms
+    GROUP BY s.study, s.from_ms, s.until_ms
+)
+SELECT study, during / before AS ratio, n
+FROM exits;
+
+-- Flow and density of the corridors in the five minutes before lanes are lost.
+CREATE TABLE upstream AS
+SELECT study, avg(q_vehh) AS q, avg(k_vehkm) AS k
+FROM state JOIN corridor_study AS s USING (study)
+WHERE (minute + 1) * 60000 <= s.from_ms AND minute * 60000 >= s.from_ms - 300000
+GROUP BY study;
+
+-- Flow and density where lines are fitted to them: of a lane of a city's motorways in five minutes by Edie's definitions, and
+-- of a lane of the corridors in steady minutes.
+CREATE TABLE flow_density AS
+SELECT
+    'city' AS place,
+    e.spent_s / (r.length_m * r.lanes * 300) * 1000 AS k,
+    e.driven_m / (r.length_m * r.lanes * 300) * 3600 AS q
+FROM edie AS e
+JOIN road AS r USING (road_id)
+WHERE r.road_class = 'motorway';
+
+INSERT INTO flow_density
+WITH next AS (
+    SELECT *, minute * 60000 AS t_ms, lag(k_vehkm) OVER w AS before_k, lead(k_vehkm) OVER w AS after_k
+    FROM state
+    WINDOW w AS (PARTITION BY study, road ORDER BY minute)
+)
+SELECT 'corridor', n.k_vehkm / s.lanes, n.q_vehh / s.lanes
+FROM next AS n
+JOIN corridor_study AS s USING (study)
+-- Who is still under way at the end is in no passage.
+WHERE s.limit_kmh BETWEEN 49 AND 51 AND n.t_ms < s.duration_ms - 900000
+    AND abs(n.before_k / n.k_vehkm - 1) < 0.1 AND abs(n.after_k / n.k_vehkm - 1) < 0.1;
+
+-- R² of the best two lines that meet at one of forty densities; none where the flow is always the same, since there is nothing
+-- to explain then.
+CREATE TABLE two_lines AS
+WITH split AS (
+    SELECT place, unnest(quantile_cont(k, [i / 40 FOR i IN range(1, 40)])) AS knee
+    FROM flow_density
+    GROUP BY place
+),
+error AS (
+    SELECT
+        place,
+        knee,
+        k < knee AS below,
+        regr_syy(q, k) - coalesce(pow(regr_sxy(q, k), 2) / nullif(regr_sxx(q, k), 0), 0) AS sse
+    FROM flow_density JOIN split USING (place)
+    GROUP BY place, knee, below
+),
+fit AS (SELECT place, knee, sum(sse) AS sse FROM error GROUP BY place, knee),
+best AS (SELECT place, min(sse) AS sse FROM fit GROUP BY place)
+SELECT
+    place,
+    CASE WHEN stddev_pop(q) > 0.01 * avg(q) THEN 1 - any_value(sse) / (var_pop(q) * count(*)) END AS r2,
+    count(*) AS n
+FROM flow_density JOIN best USING (place)
+GROUP BY place;

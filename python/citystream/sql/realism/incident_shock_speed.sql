@@ -20,15 +20,10 @@ seen AS (
     SELECT regr_slope((road + 1) * length_m / 1000, t_ms / 3600000) AS kmh, count(*) AS n
     FROM tail, plan
 ),
-upstream AS (
-    SELECT avg(q_vehh) AS q, avg(k_vehkm) AS k
-    FROM state JOIN plan USING (study)
-    WHERE (minute + 1) * 60000 <= from_ms AND minute * 60000 >= from_ms - 300000
-),
 queue AS (
     SELECT avg(q_vehh) AS q, avg(k_vehkm) AS k
     FROM state JOIN plan USING (study)
     WHERE (minute + 1) * 60000 <= until_ms AND minute * 60000 >= until_ms - 300000 AND road = roads - 2
 )
 SELECT s.kmh / ((u.q - z.q) / (u.k - z.k)) AS measured, s.n
-FROM seen AS s, upstream AS u, queue AS z
+FROM upstream AS u JOIN plan USING (study), seen AS s, queue AS z

@@ -16,11 +16,6 @@ reached AS (
     FROM passage, plan AS p
     WHERE ms > free_ms + 1000
 ),
-upstream AS (
-    SELECT avg(q_vehh) AS q, avg(k_vehkm) AS k
-    FROM state JOIN plan USING (study)
-    WHERE (minute + 1) * 60000 <= from_ms AND minute * 60000 >= from_ms - 300000
-),
 jam AS (
     SELECT avg(k_vehkm) AS k
     FROM state JOIN plan USING (study)
@@ -33,7 +28,7 @@ discharge AS (
 ),
 wave AS (
     SELECT u.q / (j.k - u.k) AS s, d.q / (j.k - d.k) AS w, (p.until_ms - p.from_ms) / 3600000 AS h
-    FROM upstream AS u, jam AS j, discharge AS d, plan AS p
+    FROM upstream AS u JOIN plan AS p USING (study), jam AS j, discharge AS d
 )
 SELECT r.km / (s * w * h / (w - s)) AS measured, r.n
 FROM reached AS r, wave
