@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -19,18 +20,27 @@ from citystream import _core
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 
 
+@contextmanager
+def loaded(**streams):
+    """A DuckDB connection with Arrow streams as tables."""
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        for name, stream in streams.items():
+            con.register("given", stream)
+            con.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+            con.unregister("given")
+        yield con
+
+
 @pytest.fixture(scope="module")
 def roads():
     """A busy morning's passages, and the roads, as DuckDB tables."""
     city = cs.City(seed=7, vehicles=60_000, start="2026-06-01T06:30Z", duration="3h", streams=["weather"])
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.register("crossings", city.truth.crossings)
+    with loaded(crossings=city.truth.crossings, network=city.network.roads) as con:
         con.execute(
             'CREATE TABLE crossing AS SELECT "deviceId" AS vehicle, "roadId" AS road, trip, '
             'epoch_us("tIn") // 1000 AS t_in, epoch_us("tOut") // 1000 AS t_out FROM crossings'
         )
-        con.register("network", city.network.roads)
         con.execute(
             'CREATE TABLE road AS SELECT "roadId" AS road, "lengthM" AS length, lanes, geometry[1] AS tail, '
             "geometry[-1] AS head FROM network"
@@ -109,16 +119,7 @@ class TestPoint1:
 
 def test_point_3_the_odometer_grows_by_the_roads_that_the_vehicle_drove():
     city = cs.City(seed=7, vehicles=1_000, start="2026-06-01T06:00Z", duration="6h")
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        for name, stream in (
-            ("crossings", city.truth.crossings),
-            ("network", city.network.roads),
-            ("reports", city.events("vehicle")),
-        ):
-            con.register("given", stream)
-            con.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
-            con.unregister("given")
+    with loaded(crossings=city.truth.crossings, network=city.network.roads, reports=city.events("vehicle")) as con:
         # Parked at both ends of what is seen of them: half an hour and more between two reports is none of a drive.
         n, right = one(
             con,
@@ -176,16 +177,7 @@ def test_point_5_discharge_falls_only_while_lanes_are_blocked(lanes, share):
 def wet():
     """A fortnight of few vehicles on motorways, with the weather of the nearest station."""
     city = cs.City(seed=7, vehicles=1_000, start="2026-11-02T00:00Z", duration="14d", streams=["weather"])
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        for name, stream in (
-            ("crossings", city.truth.crossings),
-            ("network", city.network.roads),
-            ("sky", city.events("weather")),
-        ):
-            con.register("given", stream)
-            con.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
-            con.unregister("given")
+    with loaded(crossings=city.truth.crossings, network=city.network.roads, sky=city.events("weather")) as con:
         con.execute(
             """
             CREATE TABLE driven AS

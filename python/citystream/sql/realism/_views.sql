@@ -138,6 +138,11 @@ JOIN corridor_study AS s USING (study)
 WHERE c.ms > 0
 GROUP BY ALL;
 
+-- Passages over the corridors, with how long they took and how long the quickest of the study took.
+CREATE TABLE passage AS
+SELECT *, t_out_ms - t_in_ms AS ms, min(t_out_ms - t_in_ms) OVER (PARTITION BY study) AS free_ms
+FROM corridor;
+
 -- What the last road of each corridor that loses lanes lets out while they are blocked, over what it let out before; a queue
 -- takes a quarter of a minute to settle.
 CREATE TABLE blocked AS

@@ -5,14 +5,9 @@
 -- source:  Lighthill and Whitham 1955, Richards 1956
 -- least:   5 roads
 WITH plan AS (SELECT * FROM corridor_study WHERE study = 'incident'),
-passage AS (
-    SELECT *, t_out_ms - t_in_ms AS ms, min(t_out_ms - t_in_ms) OVER () AS free_ms
-    FROM corridor
-    WHERE study = 'incident'
-),
 tail AS (
     SELECT road, min(t_out_ms) AS t_ms
-    FROM passage, plan
+    FROM passage JOIN plan USING (study)
     WHERE ms > free_ms + 500 AND road < roads - 1 AND t_out_ms < until_ms
     GROUP BY road
 ),

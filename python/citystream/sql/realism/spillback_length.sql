@@ -5,15 +5,10 @@
 -- source:  Newell 1993: where the wave of the start meets the queue's tail
 -- least:   5 roads
 WITH plan AS (SELECT * FROM corridor_study WHERE study = 'closed'),
-passage AS (
-    SELECT *, t_out_ms - t_in_ms AS ms, min(t_out_ms - t_in_ms) OVER () AS free_ms
-    FROM corridor
-    WHERE study = 'closed'
-),
 reached AS (
     -- The tail ends somewhere within the last road that it reaches.
     SELECT (any_value(p.roads) - min(road) - 0.5) * any_value(p.length_m) / 1000 AS km, count(DISTINCT road) AS n
-    FROM passage, plan AS p
+    FROM passage JOIN plan AS p USING (study)
     WHERE ms > free_ms + 1000
 ),
 jam AS (
