@@ -294,6 +294,15 @@ impl Network {
         &self.out[self.out_start[j] as usize..self.out_start[j + 1] as usize]
     }
 
+    /// For each junction, the roads that end there, in their order.
+    pub fn arriving(&self) -> Vec<Vec<u32>> {
+        let mut arriving = vec![Vec::new(); self.junctions.len()];
+        for (road, r) in self.roads.iter().zip(0..) {
+            arriving[road.to as usize].push(r);
+        }
+        arriving
+    }
+
     /// Number of weather and air cells.
     pub fn cell_count(&self) -> usize {
         usize::from(self.cells) * usize::from(self.cells)

@@ -94,10 +94,9 @@ impl Routes {
 
     /// Tables for a network by free-flow times; `waits` is the mean wait in milliseconds at the end of each road.
     pub fn new(network: &Network, waits: &[u32]) -> Self {
-        let mut arriving = vec![Vec::new(); network.junctions.len()];
+        let arriving = network.arriving();
         let mut usual_ms = Vec::with_capacity(network.roads.len());
         for (r, road) in network.roads.iter().enumerate() {
-            arriving[road.to as usize].push(r as u32);
             usual_ms.push((road.length / road.class.limit_kmh() * 3_600.0).round() as u32 + waits[r]);
         }
         let (zone, zones) = cut(network, &arriving);

@@ -55,12 +55,9 @@ impl Signal {
 
 /// For each road the light at its end. Lights stand wherever roads cross; at motorways vehicles merge by lanes.
 pub fn plan(network: &Network) -> Vec<Signal> {
-    let mut arriving = vec![Vec::new(); network.junctions.len()];
-    for (r, road) in network.roads.iter().enumerate() {
-        arriving[road.to as usize].push(r);
-    }
     let mut signals = vec![Signal::NONE; network.roads.len()];
-    for (j, roads) in arriving.iter().enumerate() {
+    for (j, roads) in network.arriving().iter().enumerate() {
+        let roads: Vec<usize> = roads.iter().map(|&r| r as usize).collect();
         let headings: Vec<f64> = roads.iter().map(|&r| network.roads[r].heading).collect();
         let phases = phases(&headings);
         let motorway = roads.iter().any(|&r| network.roads[r].class == RoadClass::Motorway);

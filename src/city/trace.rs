@@ -400,10 +400,7 @@ impl Held {
 
 /// Roads that a vehicle may have been on in the time that its place is the mean of, when a camera of the part sees it.
 fn watched(network: &Network, part: Part) -> Vec<bool> {
-    let mut arriving = vec![Vec::new(); network.junctions.len()];
-    for (road, r) in network.roads.iter().zip(0u32..) {
-        arriving[road.to as usize].push(r);
-    }
+    let arriving = network.arriving();
     let reach = FASTEST * SMOOTHING as f64 / 1_000.0;
     let mut watched = vec![false; network.roads.len()];
     for (camera, _) in network.cameras.iter().zip(0u32..).filter(|(_, c)| part.has(*c)) {

@@ -185,7 +185,7 @@ impl Source {
                 let (reader, windows) = trace.read(&city, needed)?;
                 (Rows::Saved(Box::new(reader)), windows)
             }
-            None => (Rows::NotYet(Arc::clone(&city)), Windows::new(&city)),
+            None => (Rows::Simulated(Arc::clone(&city), None), Windows::new(&city)),
         };
         windows = windows.of_part(&city, self.sensors().devices());
         let mut from = rows.from(start);
@@ -213,8 +213,7 @@ impl Source {
 
 /// Where the rows of the trace come from. The simulation begins when it is first asked.
 enum Rows {
-    NotYet(Arc<City>),
-    Simulated(Box<Simulation>),
+    Simulated(Arc<City>, Option<Box<Simulation>>),
     Saved(Box<TraceReader>),
 }
 
@@ -222,18 +221,16 @@ impl Rows {
     fn from(&self, start: i64) -> i64 {
         match self {
             Rows::Saved(reader) => reader.from(),
-            Rows::NotYet(_) | Rows::Simulated(_) => start,
+            Rows::Simulated(..) => start,
         }
     }
 
     fn advance(&mut self, to: i64) -> Result<TraceRows> {
-        if let Rows::NotYet(city) = self {
-            *self = Rows::Simulated(Box::new(Simulation::new(Arc::clone(city))));
-        }
         match self {
-            Rows::Simulated(simulation) => Ok(simulation.advance(to)),
+            Rows::Simulated(city, running) => {
+                Ok(running.get_or_insert_with(|| Box::new(Simulation::new(Arc::clone(city)))).advance(to))
+            }
             Rows::Saved(reader) => reader.advance(to),
-            Rows::NotYet(_) => Err(Error::internal("no simulation")),
         }
     }
 }
