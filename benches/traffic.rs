@@ -14,7 +14,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use _core::city::fleet::pace_rank;
 use _core::city::flow::{Course, Drivers, Entry, Exit, Flow, NOWHERE};
+use _core::city::lanes::OnLane;
 use _core::city::network::Network;
 use _core::city::rng::{Purpose, Rng};
 use _core::city::routes::{GROUPS, Routes};
@@ -37,6 +39,7 @@ struct World<'a> {
     side: i64,
     rng: Rng,
     free: Vec<f32>,
+    on: Vec<OnLane>,
     drivers: Vec<Driver>,
     arrived: Vec<(u32, u32)>,
     entries: Vec<Entry>,
@@ -51,20 +54,24 @@ struct Driver {
     to: u32,
     trips: u32,
     slowness: f32,
+    rank: u8,
 }
 
 impl<'a> World<'a> {
     fn new(network: &'a Network, routes: &'a Routes, side: usize, vehicles: u32) -> Self {
         let rng = Rng::new(11);
-        let slowness =
-            |v: u32| (1.0 / (1.0 + 0.2 * rng.normal(Purpose::Fleet, u64::from(v), 0)).clamp(0.55, 1.6)) as f32;
+        let driver = |v: u32| {
+            let pace = (1.0 + 0.2 * rng.normal(Purpose::Fleet, u64::from(v), 0)).clamp(0.55, 1.6);
+            Driver { to: 0, trips: 0, slowness: (1.0 / pace) as f32, rank: pace_rank(pace) }
+        };
         Self {
             network,
             routes,
             side: side as i64,
             rng,
             free: network.roads.iter().map(|r| (r.length / r.class.limit_kmh() * 3_600.0) as f32).collect(),
-            drivers: (0..vehicles).map(|v| Driver { to: 0, trips: 0, slowness: slowness(v) }).collect(),
+            on: vec![OnLane::EMPTY; network.lanes.count()],
+            drivers: (0..vehicles).map(driver).collect(),
             arrived: Vec::new(),
             entries: Vec::new(),
             exits: Vec::new(),
@@ -92,9 +99,11 @@ impl<'a> World<'a> {
 
     /// Sends a vehicle from a junction to another.
     fn set_off(&mut self, flow: &mut Flow, v: u32, (from, to): (u32, u32)) {
-        self.drivers[v as usize].to = to;
+        let driver = &mut self.drivers[v as usize];
+        driver.to = to;
         if let Some(first) = self.routes.next(self.network, v as usize % GROUPS, from, to) {
-            flow.depart(self.until, v, first, self);
+            let lane = self.network.lanes.liked(first, driver.rank);
+            flow.depart(self.until, v, lane, self);
         }
     }
 }
@@ -104,20 +113,32 @@ impl Drivers for World<'_> {
         self.entries.push(entry);
         self.on_roads += 1;
         let driver = self.drivers[entry.vehicle as usize];
-        let road = &self.network.roads[entry.road as usize];
-        let free = (self.free[entry.road as usize] * driver.slowness) as u32;
+        let (r, _) = self.network.lanes.road(entry.road);
+        let road = &self.network.roads[r as usize];
+        let free = (self.free[r as usize] * driver.slowness) as u32;
         let next = self.routes.next(self.network, entry.vehicle as usize % GROUPS, road.to, driver.to);
-        Course { free, next: next.unwrap_or(NOWHERE) }
+        Course { free, next: next.map_or(NOWHERE, |road| self.network.lanes.liked(road, driver.rank)) }
     }
 
-    fn expects(&mut self, _arrive: i64) {}
+    fn steers(&mut self, vehicle: u32, lane: u32, time: i64) -> u32 {
+        let (road, _) = self.network.lanes.road(lane);
+        let free = (self.free[road as usize] * self.drivers[vehicle as usize].slowness) as i64;
+        let lane = self.network.lanes.choose(lane, time + free, &self.on);
+        self.on[lane as usize].vehicles += 1;
+        lane
+    }
+
+    fn expects(&mut self, lane: u32, arrive: i64) {
+        self.on[lane as usize].arrive = arrive;
+    }
 
     fn exits(&mut self, exit: Exit) {
         self.exits.push((exit.time, exit.road, exit.number));
         self.on_roads -= 1;
+        self.on[exit.road as usize].vehicles -= 1;
         self.crossings += 1;
         if exit.last {
-            self.arrived.push((exit.vehicle, exit.road));
+            self.arrived.push((exit.vehicle, self.network.lanes.road(exit.road).0));
         }
     }
 
@@ -142,7 +163,7 @@ fn run(case: &Case) {
     let routes = Routes::new(&network, &waits);
     let mut world = World::new(&network, &routes, case.side, case.vehicles);
     let roads = network.roads.len();
-    let mut flow = Flow::new(&network.specs, T0);
+    let mut flow = Flow::new(&network.lanes.spread(&network.specs), T0);
     for v in 0..case.vehicles {
         let road = world.somewhere(v);
         world.arrived.push((v, road));
@@ -174,12 +195,14 @@ fn run(case: &Case) {
     }
     let (seconds, wall) = (cpu() - begun.0, clock.elapsed().as_secs_f64());
     let crossings = (world.crossings - begun.1) as f64;
-    let full = (0..network.roads.len()).filter(|&r| flow.occupancy(r as u32) >= network.specs[r].storage()).count();
+    let is_full = |lane: &u32| flow.occupancy(*lane) >= network.specs[network.lanes.road(*lane).0 as usize].storage();
+    let lanes = network.lanes.count();
+    let full = (0..lanes as u32).filter(is_full).count();
     let bytes = flow.bytes() + world.drivers.capacity() * size_of::<Driver>();
     eprintln!(
-        "{}: {:.1} % of roads full, {:.0} bytes/vehicle with 30 s of trace, {:.1} s a crossing, {} ring releases",
+        "{}: {:.1} % of lanes full, {:.0} bytes/vehicle with 30 s of trace, {:.1} s a crossing, {} ring releases",
         case.name,
-        full as f64 / roads as f64 * 100.0,
+        full as f64 / lanes as f64 * 100.0,
         (bytes + buffered) as f64 / f64::from(case.vehicles),
         vehicle_seconds / crossings,
         flow.releases(),
@@ -321,7 +344,7 @@ fn drive(network: &Network, asked: &Asked, given: Option<&[Trip]>) -> (Vec<Trip>
     let routes = Routes::new(network, &waits);
     let vehicles = given.map_or(asked.vehicles, |trips| trips.len() as u32);
     let mut world = World::new(network, &routes, asked.side, vehicles);
-    let mut flow = Flow::new(&network.specs, T0);
+    let mut flow = Flow::new(&network.lanes.spread(&network.specs), T0);
     let mut made = Vec::new();
     let (mut next, mut vehicle_seconds) = (0u32, 0i64);
     for second in 0..asked.seconds {

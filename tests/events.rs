@@ -190,7 +190,7 @@ fn a_camera_counts_the_vehicles_that_really_pass() {
             let before = |t: i64| way.at(t).driven < camera.offset - TOUCH;
             before(from - 1) && !before(to - 1)
         };
-        window.on(camera.road).filter(passes).count() as i32
+        window.on(city.network.lanes.of(camera.road)).filter(passes).count() as i32
     };
     let traffic = &events[&Stream::Traffic];
     let counts = traffic["count"].as_primitive::<Int32Type>();

@@ -172,6 +172,7 @@ _ROAD = {
 _CROSSING = {
     "device_id": ("VARCHAR", '"deviceId"'),
     "road_id": ("VARCHAR", '"roadId"'),
+    "lane": ("INTEGER", "lane"),
     "trip": ("BIGINT", "trip"),
     "t_in_ms": ("BIGINT", _ms("tIn")),
     "t_out_ms": ("BIGINT", _ms("tOut")),

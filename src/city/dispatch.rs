@@ -16,7 +16,7 @@ impl Simulation {
         let lanes = world.city.network.roads[road as usize].lanes;
         let incident = Incident::new(world.city.rng, number, kind, road, lanes);
         world.live.blocked[road as usize] += incident.blocks;
-        flow.set_headway(world.live.now, road, world.headway(road));
+        world.limit(flow, road);
         world.live.incidents.push(incident);
         world.note(number);
         world.push(world.live.now + incident.call_handling(world.city.rng), Event::Incident { number });
@@ -31,7 +31,7 @@ impl Simulation {
             Status::OnScene => {
                 world.live.incidents[number as usize].status = Status::LanesCleared;
                 world.live.blocked[incident.road as usize] -= incident.blocks;
-                flow.set_headway(world.live.now, incident.road, world.headway(incident.road));
+                world.limit(flow, incident.road);
                 world.note(number);
                 world.push(world.live.now + incident.wrap_up(rng), Event::Incident { number });
             }

@@ -76,6 +76,12 @@ pub fn pace_on(pace: f64, class: RoadClass) -> f64 {
     }
 }
 
+/// Of 256 drivers, how many like to drive more slowly than one of this [`Vehicle::pace`].
+pub fn pace_rank(pace: f64) -> u8 {
+    let share = 0.5 * libm::erfc((1.0 - pace) / PACE_SPREAD / std::f64::consts::SQRT_2);
+    (share * 256.0) as u8
+}
+
 /// The fleet: vehicles that people drive, then those that dispatch sends.
 #[derive(Debug)]
 pub struct Fleet {

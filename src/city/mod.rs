@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod flow;
 pub mod incidents;
 pub mod landuse;
+pub mod lanes;
 mod layout;
 pub mod models;
 pub mod motion;
@@ -38,7 +39,7 @@ use rng::Rng;
 
 /// The model's version: part of the city's id, so that ids of two versions never meet. Raise it when the same options
 /// give another trace.
-pub const MODEL_VERSION: u64 = 3;
+pub const MODEL_VERSION: u64 = 4;
 
 /// What makes a city: the same options give the same trace.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::flow::Spec;
 use super::landuse::LandUse;
+use super::lanes::Lanes;
 use super::layout::Layout;
 use super::rng::{Purpose, Rng};
 use super::round::round;
@@ -106,8 +107,10 @@ pub struct Network {
     pub cameras: Vec<Camera>,
     /// Weather stations: the middle of each cell.
     pub stations: Vec<Place>,
-    /// For each road what traffic flow has to know of it.
+    /// For each road what traffic flow has to know of each of its lanes.
     pub specs: Vec<Spec>,
+    /// The lanes of the roads.
+    pub lanes: Lanes,
     /// Where people live and work.
     pub land: LandUse,
     /// Roads that leave junction `j` are `out[out_start[j]..out_start[j + 1]]`.
@@ -160,6 +163,7 @@ impl Network {
             cameras: Vec::new(),
             stations: Vec::new(),
             specs: Vec::new(),
+            lanes: Lanes::new([]),
             land: LandUse::new(rng, layout.half_width()),
             out: Vec::new(),
             out_start: Vec::new(),
@@ -175,8 +179,9 @@ impl Network {
             .roads
             .iter()
             .zip(signals::plan(&network))
-            .map(|(r, signal)| Spec { length: r.length, lanes: r.lanes, limit_kmh: r.class.limit_kmh(), signal })
+            .map(|(r, signal)| Spec { length: r.length, lanes: 1, limit_kmh: r.class.limit_kmh(), signal })
             .collect();
+        network.lanes = Lanes::new(network.roads.iter().map(|road| road.lanes).zip(&network.specs));
         network
     }
 

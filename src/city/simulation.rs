@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::City;
 use super::clock::{self, HOUR, MINUTE};
 use super::demand;
-use super::fleet::pace_on;
+use super::fleet::{pace_on, pace_rank};
 use super::flow::{CLOSED, Course, Drivers, Entry, Exit, Flow, NOWHERE};
 use super::incidents::{self, Incident};
+use super::lanes::OnLane;
 use super::motion::SMOOTHING;
 use super::routes::{GROUPS, Routes};
 use super::trace::{Crossing, IncidentKind, LOOK_AHEAD, Leaving, OPEN, Stay, TraceRows};
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub odometer: f64,
     /// Desired speed as a share of the limit.
     pub pace: f32,
+    /// Of 256 drivers, how many like to drive more slowly.
+    pub rank: u8,
     /// Day and place in the day's plan of the next trip.
     pub next_day: i32,
     pub next_trip: u8,
@@ -105,6 +108,8 @@ pub(super) struct Live {
     pub vehicles: Vec<State>,
     /// For each road, lanes blocked by incidents.
     pub blocked: Vec<u8>,
+    /// By lane.
+    on: Vec<OnLane>,
     /// For each road, whether nobody is let out.
     closed: Vec<bool>,
     /// For each road, the milliseconds that it takes at the limit in the present weather.
@@ -123,7 +128,7 @@ impl Simulation {
     /// A simulation at the city's start.
     pub fn new(city: Arc<City>) -> Self {
         let begin = city.options.start - WARM_UP;
-        let flow = Flow::new(&city.network.specs, begin);
+        let flow = Flow::new(&city.network.lanes.spread(&city.network.specs), begin);
         let mut simulation = Self { flow, world: World::new(Arc::clone(&city), begin) };
         simulation.world.park_fleet(begin);
         let first_step = begin.div_euclid(weather::STEP) * weather::STEP;
@@ -150,27 +155,28 @@ impl Simulation {
                 rows.stays.push(Stay { initial: true, ..state.stay(v as u32, world.live.now) });
             }
         }
-        for (r, road) in world.city.network.roads.iter().enumerate() {
-            let r = r as u32;
-            rows.exits.extend(flow.last_exits(r).map(|(number, time)| Leaving { time, road: r, number }));
-            for (number, vehicle, t_in, arrive) in flow.on_road(r) {
+        for queue in 0..world.city.network.lanes.count() as u32 {
+            let (road, lane) = world.city.network.lanes.road(queue);
+            let length = world.city.network.roads[road as usize].length;
+            rows.exits.extend(flow.last_exits(queue).map(|(number, time)| Leaving { time, road, lane, number }));
+            for (number, vehicle, t_in, arrive) in flow.on_road(queue) {
                 let state = &world.live.vehicles[vehicle as usize];
                 rows.entries.push(Crossing {
                     vehicle,
-                    road: r,
+                    road,
+                    lane,
                     number,
-                    lane: (number % u32::from(road.lanes)) as u8,
                     first: false,
                     trip: state.trip,
                     t_in,
                     arrive,
                     t_out: OPEN,
-                    odometer: state.odometer - road.length,
+                    odometer: state.odometer - length,
                 });
             }
         }
-        rows.entries.sort_unstable_by_key(|c| (c.t_in, c.road, c.number));
-        rows.exits.sort_unstable_by_key(|e| (e.time, e.road, e.number));
+        rows.entries.sort_unstable_by_key(|c| (c.t_in, c.road, c.lane, c.number));
+        rows.exits.sort_unstable_by_key(|e| (e.time, e.road, e.lane, e.number));
         world.live.rows = rows;
         world.recording = true;
     }
@@ -200,7 +206,7 @@ impl Simulation {
     pub fn set_closed(&mut self, road: u32, closed: bool) {
         let Self { flow, world } = self;
         world.live.closed[road as usize] = closed;
-        flow.set_headway(world.live.now, road, world.headway(road));
+        world.limit(flow, road);
     }
 
     /// How often a ring of full roads had to be released ([`Flow::releases`]).
@@ -208,7 +214,7 @@ impl Simulation {
         self.flow.releases()
     }
 
-    /// The flow, for looking at.
+    /// The flow, for looking at; its roads are the city's lanes.
     pub fn flow(&self) -> &Flow {
         &self.flow
     }
@@ -261,7 +267,7 @@ impl Simulation {
                 let road = &world.city.network.roads[r];
                 let speed = road.class.limit_kmh() * world.live.cells[usize::from(cell)].speed_factor();
                 world.live.drive_ms[r] = (road.length / speed * 3_600.0) as f32;
-                flow.set_headway(world.live.now, r as u32, world.headway(r as u32));
+                world.limit(flow, r as u32);
             }
         }
         world.push(time + weather::STEP, Event::Weather);
@@ -274,7 +280,8 @@ impl Simulation {
         let now = world.live.now;
         let delay = |(r, (sum, n)): (usize, (u64, u32))| {
             let mean = sum.checked_div(u64::from(n)).unwrap_or(0);
-            let waits = flow.head(r as u32).map_or(0, |(_, arrive)| (now - arrive).max(0) as u64);
+            let heads = world.city.network.lanes.of(r as u32).filter_map(|lane| flow.head(lane));
+            let waits = heads.map(|(_, arrive)| (now - arrive).max(0) as u64).max().unwrap_or(0);
             let usual = u64::from(world.city.network.specs[r].signal.mean_wait());
             mean.max(waits).max(usual).min(u64::from(u32::MAX / 4)) as u32
         };
@@ -294,8 +301,9 @@ impl Simulation {
             Some(road) => {
                 state.trip += 1;
                 state.at_kerb = true;
-                let now = world.live.now;
-                flow.depart(now, v, road, world);
+                let rank = state.rank;
+                let lane = world.city.network.lanes.liked(road, rank);
+                flow.depart(world.live.now, v, lane, world);
             }
             None if state.incident != NO_INCIDENT => {
                 let number = state.incident;
@@ -323,6 +331,7 @@ impl World {
             queue: BinaryHeap::new(),
             vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
             blocked: vec![0; roads],
+            on: vec![OnLane::EMPTY; network.lanes.count()],
             closed: vec![false; roads],
             drive_ms: vec![0.0; roads],
             delays: vec![(0, 0); roads],
@@ -363,6 +372,7 @@ impl World {
                 crossings: 0,
                 odometer: vehicle.odometer_km * 1_000.0,
                 pace: vehicle.pace as f32,
+                rank: pace_rank(vehicle.pace),
                 next_day: today as i32,
                 next_trip: past as u8,
                 incident: NO_INCIDENT,
@@ -392,8 +402,16 @@ impl World {
         self.push(self.live.now + HOUR, Event::Calls);
     }
 
-    /// Least time between two vehicles that leave a road, with its blocked lanes and in its weather.
-    pub fn headway(&self, r: u32) -> u32 {
+    /// Lets vehicles out of a road as its capacity allows now: what its blocked lanes take, all its lanes lose alike.
+    pub fn limit(&self, flow: &mut Flow, road: u32) {
+        let headway = self.headway(road);
+        for lane in self.city.network.lanes.of(road) {
+            flow.set_headway(self.live.now, lane, headway);
+        }
+    }
+
+    /// Least time between two vehicles that leave a lane of a road, with its blocked lanes and in its weather.
+    fn headway(&self, r: u32) -> u32 {
         if self.live.closed[r as usize] {
             return CLOSED;
         }
@@ -429,16 +447,17 @@ impl World {
 
 impl Drivers for World {
     fn enters(&mut self, entry: Entry) -> Course {
-        let Entry { time, road: r, vehicle: v, number, first } = entry;
+        let Entry { time, road: queue, vehicle: v, number, first } = entry;
         let city = &*self.city;
+        let (r, lane) = city.network.lanes.road(queue);
         let road = &city.network.roads[r as usize];
         let driver = &mut self.live.vehicles[v as usize];
         if self.recording {
             self.live.rows.entries.push(Crossing {
                 vehicle: v,
                 road: r,
+                lane,
                 number,
-                lane: (number % u32::from(road.lanes)) as u8,
                 first,
                 trip: driver.trip,
                 t_in: time,
@@ -455,19 +474,33 @@ impl Drivers for World {
         let pace = pace_on(f64::from(driver.pace), road.class);
         let free = (f64::from(self.live.drive_ms[r as usize]) / pace).round() as u32;
         let next = self.routes.next(&city.network, v as usize % GROUPS, road.to, driver.to);
-        Course { free, next: next.unwrap_or(NOWHERE) }
+        Course { free, next: next.map_or(NOWHERE, |road| city.network.lanes.liked(road, driver.rank)) }
     }
 
-    fn expects(&mut self, arrive: i64) {
+    fn steers(&mut self, vehicle: u32, lane: u32, time: i64) -> u32 {
+        let lanes = &self.city.network.lanes;
+        let (road, _) = lanes.road(lane);
+        let pace =
+            pace_on(f64::from(self.live.vehicles[vehicle as usize].pace), self.city.network.roads[road as usize].class);
+        let free = (f64::from(self.live.drive_ms[road as usize]) / pace) as i64;
+        let lane = lanes.choose(lane, time + free, &self.live.on);
+        self.live.on[lane as usize].vehicles += 1;
+        lane
+    }
+
+    fn expects(&mut self, lane: u32, arrive: i64) {
+        self.live.on[lane as usize].arrive = arrive;
         if let Some(entry) = self.live.rows.entries.last_mut().filter(|_| self.recording) {
             entry.arrive = arrive;
         }
     }
 
     fn exits(&mut self, exit: Exit) {
-        let Exit { time, road: r, vehicle: v, number, arrive, last } = exit;
+        let Exit { time, road: queue, vehicle: v, number, arrive, last } = exit;
+        let (r, lane) = self.city.network.lanes.road(queue);
+        self.live.on[queue as usize].vehicles -= 1;
         if self.recording {
-            self.live.rows.exits.push(Leaving { time, road: r, number });
+            self.live.rows.exits.push(Leaving { time, road: r, lane, number });
         }
         let road = &self.city.network.roads[r as usize];
         let cell = usize::from(road.cell);
@@ -551,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn roads_are_first_in_first_out_and_ways_join() {
+    fn lanes_are_first_in_first_out_and_ways_join() {
         let start = 20_605 * DAY + 6 * HOUR;
         let mut simulation = simulation(2_000);
         let city = Arc::clone(&simulation.world.city);
@@ -565,15 +598,16 @@ mod tests {
             under_way.push(window.crossings.iter().filter(|c| c.t_in <= from && from < c.t_out).count());
             crossings.extend(window.crossings.into_iter().filter(|c| (from..to).contains(&c.t_out)));
         }
-        crossings.sort_by_key(|c| (c.t_out, c.road, c.number));
-        let mut last_exit = vec![i64::MIN; network.roads.len()];
-        let mut numbers = vec![None::<u32>; network.roads.len()];
+        crossings.sort_by_key(|c| (c.t_out, c.road, c.lane, c.number));
+        let mut last_exit = vec![i64::MIN; network.lanes.count()];
+        let mut numbers = vec![None::<u32>; network.lanes.count()];
         let mut last = vec![None::<Crossing>; 2_000];
         for c in &crossings {
             assert!(c.t_out >= c.arrive && c.arrive > c.t_in);
-            assert!(last_exit[c.road as usize] < c.t_out, "overtaking on a road");
-            last_exit[c.road as usize] = c.t_out;
-            assert!(numbers[c.road as usize].replace(c.number).is_none_or(|n| n + 1 == c.number), "one is missing");
+            let lane = network.lanes.number(c.road, c.lane);
+            assert!(last_exit[lane] < c.t_out, "overtaking on a lane");
+            last_exit[lane] = c.t_out;
+            assert!(numbers[lane].replace(c.number).is_none_or(|n| n + 1 == c.number), "one is missing");
             if let Some(before) = last[c.vehicle as usize].replace(*c) {
                 let joins = network.roads[before.road as usize].to == network.roads[c.road as usize].from;
                 assert!(joins, "vehicle {} jumps", c.vehicle);
@@ -644,7 +678,8 @@ mod tests {
                 let open = incidents::capacity_left(road.lanes, (blocked[r] as u8).min(road.lanes));
                 let expected = open * cells[usize::from(road.cell)].capacity_factor();
                 let base = f64::from(city.network.specs[r].headway());
-                let now = f64::from(simulation.flow.headway(r as u32));
+                let lanes = city.network.lanes.of(r as u32);
+                let now = f64::from(lanes.map(|lane| simulation.flow.headway(lane)).max().unwrap());
                 assert!((base / now / expected - 1.0).abs() < 0.001, "road {r}: {} of {expected}", base / now);
                 checked += i32::from(blocked[r] > 0);
                 rainy += i32::from(cells[usize::from(road.cell)].capacity_factor() < 1.0);

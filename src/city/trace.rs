@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::City;
 use super::clock::{HOUR, MINUTE, SECOND};
 use super::flow::{NOWHERE, Spec};
+use super::lanes::Lanes;
 use super::motion::{FASTEST, LONGEST_HOP, Leg, Motion, SMOOTHING, TOUCH, Way};
 use super::network::Network;
 use super::pack;
@@ -22,10 +23,10 @@ pub struct Crossing {
     pub vehicle: u32,
     /// The road.
     pub road: u32,
-    /// Its number among those that entered the road. They leave in the same order.
-    pub number: u32,
     /// Its lane, 0 at the kerb.
     pub lane: u8,
+    /// Its number among those that entered the lane. They leave in the same order.
+    pub number: u32,
     /// Whether the trip begins with it: the ignition is switched on at `t_in`.
     pub first: bool,
     /// The vehicle's trip number since the simulation's start.
@@ -50,6 +51,8 @@ pub struct Leaving {
     pub time: i64,
     /// The road.
     pub road: u32,
+    /// The lane.
+    pub lane: u8,
     /// The number of its [`Crossing`].
     pub number: u32,
 }
@@ -204,12 +207,12 @@ pub struct Window {
     /// End, exclusive.
     pub to: i64,
     /// Crossings that touch the window or ended up to [`SMOOTHING`] before it, and where a cameras' interval ends in it,
-    /// [`CAMERA_INTERVAL`] more; by road and number. `t_out` is known up to `to +` [`LOOK_AHEAD`].
+    /// [`CAMERA_INTERVAL`] more; by road, lane and number. `t_out` is known up to `to +` [`LOOK_AHEAD`].
     pub crossings: Vec<Crossing>,
     /// For each crossing, what comes before and after it.
     links: Vec<Link>,
     exits: Vec<i64>,
-    /// For each road, its crossings.
+    /// For each lane, its crossings.
     stretches: Vec<Stretch>,
     /// Vehicles that came out of a tunnel in the window or up to [`EMERGED`] before it, and when; in order.
     pub emerged: Vec<(u32, i64)>,
@@ -223,14 +226,14 @@ pub struct Window {
     pub cells: Vec<CellRow>,
 }
 
-/// Names a crossing: the number on the road; the road is [`NOWHERE`] where there is none.
+/// Names a crossing: the lane, and the number there; the lane is [`NOWHERE`] where there is none.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Key {
-    road: u32,
+    lane: u32,
     number: u32,
 }
 
-const NONE: Key = Key { road: NOWHERE, number: 0 };
+const NONE: Key = Key { lane: NOWHERE, number: 0 };
 
 /// What comes before and after a crossing.
 #[derive(Debug, Clone, Copy)]
@@ -238,13 +241,13 @@ struct Link {
     /// The vehicle's crossings before and after it, of the same trip.
     before: Key,
     after: Key,
-    /// The exits that tell where it is: the road's are `exits[from..to]`, its own if known is `exits[from + index]`.
+    /// The exits that tell where it is: the lane's are `exits[from..to]`, its own if known is `exits[from + index]`.
     from: u32,
     to: u32,
     index: u32,
 }
 
-/// A road's crossings are `crossings[from..to]`, the first of which has this number.
+/// A lane's crossings are `crossings[from..to]`, the first of which has this number.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
     from: u32,
@@ -287,7 +290,7 @@ fn heartbeat_second(vehicle: u32) -> usize {
     (u64::from(vehicle).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % 3_600
 }
 
-/// Cuts a trace into consecutive windows. Holds what is open at the cut: for each road the vehicles on it, those that left
+/// Cuts a trace into consecutive windows. Holds what is open at the cut: for each lane the vehicles on it, those that left
 /// not long ago and the exits that they may still feel, a bounded number, and one stay a vehicle.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Windows {
@@ -296,14 +299,16 @@ pub struct Windows {
     #[serde(skip)]
     specs: Vec<Spec>,
     #[serde(skip)]
+    lanes: Lanes,
+    #[serde(skip)]
     tunnels: Vec<bool>,
     /// Whose crossings are held: those of the part's vehicles, and all on roads that its cameras have to know.
     #[serde(skip)]
     part: Part,
     #[serde(skip)]
     watched: Vec<bool>,
-    roads: Vec<Held>,
-    /// For each road, whether a crossing is held: most roads of a small part have none, and are not looked at.
+    held: Vec<Held>,
+    /// For each lane, whether a crossing is held: most lanes of a small part have none, and are not looked at.
     occupied: Vec<bool>,
     /// For each vehicle, its latest crossing.
     latest: Vec<Key>,
@@ -318,7 +323,7 @@ pub struct Windows {
     cells: Vec<CellRow>,
 }
 
-/// What is held of a road.
+/// What is held of a lane.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Held {
     /// Crossings in order of their numbers; without a gap where the windows are of all devices.
@@ -366,7 +371,7 @@ impl Held {
         while self.crossings.get(crossings).is_some_and(|c| self.exit_of(c.crossing.number) < back) {
             crossings += 1;
         }
-        // A crossing's exits begin with the first of the road that is felt, or with its own.
+        // A crossing's exits begin with the first of the lane that is felt, or with its own.
         let first = self.crossings.get(crossings).map_or(u32::MAX, |c| c.crossing.number);
         while self.exits.get(exits).is_some_and(|&time| time + self.felt < back)
             && self.first_exit + (exits as u32) < first
@@ -433,7 +438,8 @@ impl Windows {
     /// Windows over the city's trace, from its first row.
     pub fn new(city: &City) -> Self {
         let tunnels = city.network.roads.iter().map(|road| road.tunnel).collect();
-        Self::over(city.fleet.len(), city.options.start, city.network.specs.clone(), tunnels)
+        let lanes = city.network.lanes.clone();
+        Self::over(city.fleet.len(), city.options.start, (city.network.specs.clone(), lanes), tunnels)
     }
 
     /// The same, for the devices of a part: what only others need is left out.
@@ -444,10 +450,11 @@ impl Windows {
         }
         self.part = part;
         self.watched = watched(&city.network, part);
-        for (road, held) in self.roads.iter_mut().enumerate() {
-            held.crossings.retain(|kept| part.has(kept.crossing.vehicle) || self.watched[road]);
+        for (held, occupied) in self.held.iter_mut().zip(&mut self.occupied) {
+            let watched = |road: u32| self.watched[road as usize];
+            held.crossings.retain(|kept| part.has(kept.crossing.vehicle) || watched(kept.crossing.road));
             held.past.0 = 0;
-            self.occupied[road] = !held.crossings.is_empty();
+            *occupied = !held.crossings.is_empty();
         }
         for vehicles in &mut self.due {
             vehicles.retain(|v| part.has(*v));
@@ -459,21 +466,22 @@ impl Windows {
         self.part.has(crossing.vehicle) || self.watched[crossing.road as usize]
     }
 
-    fn over(vehicles: u32, start: i64, specs: Vec<Spec>, tunnels: Vec<bool>) -> Self {
+    fn over(vehicles: u32, start: i64, (specs, lanes): (Vec<Spec>, Lanes), tunnels: Vec<bool>) -> Self {
         let mut due = vec![Vec::new(); 3_600];
         for v in 0..vehicles {
             due[heartbeat_second(v)].push(v);
         }
-        let roads: Vec<Held> =
-            specs.iter().map(|s| Held { felt: i64::from(s.wave()) + LONGEST_HOP, ..Held::default() }).collect();
+        let felt: Vec<i64> = specs.iter().map(|s| i64::from(s.wave()) + LONGEST_HOP).collect();
+        let held: Vec<Held> = lanes.spread(&felt).into_iter().map(|felt| Held { felt, ..Held::default() }).collect();
         Self {
             start,
             specs,
+            lanes,
             tunnels,
             part: Part::WHOLE,
             watched: Vec::new(),
-            occupied: vec![false; roads.len()],
-            roads,
+            occupied: vec![false; held.len()],
+            held,
             latest: vec![NONE; vehicles as usize],
             inside: Vec::new(),
             emerged: Vec::new(),
@@ -495,13 +503,14 @@ impl Windows {
             }
         }
         for exit in exits {
-            let road = &mut self.roads[exit.road as usize];
-            if road.exits.is_empty() {
-                road.first_exit = exit.number;
+            let lane = self.lanes.number(exit.road, exit.lane);
+            let held = &mut self.held[lane];
+            if held.exits.is_empty() {
+                held.first_exit = exit.number;
             }
-            road.exits.push_back(exit.time);
-            if !self.occupied[exit.road as usize] {
-                road.forget(from);
+            held.exits.push_back(exit.time);
+            if !self.occupied[lane] {
+                held.forget(from);
             }
         }
         let mut in_force = std::mem::take(&mut self.cells);
@@ -516,7 +525,7 @@ impl Windows {
             crossings: Vec::new(),
             links: Vec::new(),
             exits: Vec::new(),
-            stretches: vec![Stretch { from: 0, to: 0, number: 0 }; self.roads.len()],
+            stretches: vec![Stretch { from: 0, to: 0, number: 0 }; self.held.len()],
             emerged: Vec::new(),
             parked,
             heartbeats,
@@ -526,11 +535,10 @@ impl Windows {
         // Intervals end after the start of a window, up to and with its end.
         let interval_ends =
             (to - self.start).div_euclid(CAMERA_INTERVAL) > (from - self.start).div_euclid(CAMERA_INTERVAL);
-        let occupied =
-            self.roads.iter_mut().zip(&mut self.occupied).enumerate().filter(|(_, (_, occupied))| **occupied);
-        for (road, (held, occupied)) in occupied {
+        let occupied = self.held.iter_mut().zip(&mut self.occupied).enumerate().filter(|(_, (_, occupied))| **occupied);
+        for (lane, (held, occupied)) in occupied {
             held.pass(from);
-            window.take(road, held, if interval_ends { (0, 0) } else { held.past });
+            window.take(lane, held, if interval_ends { (0, 0) } else { held.past });
             held.forget(to);
             *occupied = !held.crossings.is_empty();
         }
@@ -553,15 +561,15 @@ impl Windows {
     pub fn resume(city: &City, bytes: &[u8]) -> Result<Self> {
         let empty = Self::new(city);
         let held = pack::unpack::<Self>("windows", city, bytes)?;
-        Ok(Self { specs: empty.specs, tunnels: empty.tunnels, due: empty.due, ..held })
+        Ok(Self { specs: empty.specs, lanes: empty.lanes, tunnels: empty.tunnels, due: empty.due, ..held })
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let road = |r: &Held| {
-            size_of::<Held>() + r.crossings.capacity() * size_of::<Kept>() + r.exits.capacity() * size_of::<i64>()
+        let lane = |h: &Held| {
+            size_of::<Held>() + h.crossings.capacity() * size_of::<Kept>() + h.exits.capacity() * size_of::<i64>()
         };
-        self.roads.iter().map(road).sum::<usize>()
+        self.held.iter().map(lane).sum::<usize>()
             + self.specs.capacity() * size_of::<Spec>()
             + self.latest.capacity() * size_of::<Key>()
             + self.stays.capacity() * size_of::<Option<Stay>>()
@@ -569,19 +577,21 @@ impl Windows {
 
     /// Takes a crossing in and joins it to the vehicle's one before.
     fn enter(&mut self, crossing: Crossing) {
-        let key = Key { road: crossing.road, number: crossing.number };
+        let lane = self.lanes.number(crossing.road, crossing.lane);
+        let key = Key { lane: lane as u32, number: crossing.number };
         let before = std::mem::replace(&mut self.latest[crossing.vehicle as usize], key);
         let before = if crossing.first { NONE } else { before };
-        if let Some(held) = self.roads.get_mut(before.road as usize) {
+        if let Some(held) = self.held.get_mut(before.lane as usize) {
             if let Some(kept) = held.find(before.number) {
                 kept.after = key;
             }
-            if self.tunnels[before.road as usize] && !self.tunnels[crossing.road as usize] {
+            let (road, _) = self.lanes.road(before.lane);
+            if self.tunnels[road as usize] && !self.tunnels[crossing.road as usize] {
                 self.inside.push((crossing.vehicle, key));
             }
         }
-        self.occupied[crossing.road as usize] = true;
-        self.roads[crossing.road as usize].crossings.push_back(Kept { crossing, before, after: NONE });
+        self.occupied[lane] = true;
+        self.held[lane].crossings.push_back(Kept { crossing, before, after: NONE });
     }
 
     /// Notes who comes out of a tunnel in the window.
@@ -638,8 +648,8 @@ impl Windows {
 }
 
 impl Window {
-    /// Adds a road's crossings and exits but the first so many.
-    fn take(&mut self, road: usize, held: &Held, (gone, unfelt): (usize, usize)) {
+    /// Adds a lane's crossings and exits but the first so many.
+    fn take(&mut self, lane: usize, held: &Held, (gone, unfelt): (usize, usize)) {
         let from = self.crossings.len() as u32;
         let Some(number) = held.crossings.get(gone).map(|c| c.crossing.number) else { return };
         let exits = self.exits.len() as u32;
@@ -650,11 +660,11 @@ impl Window {
             self.crossings.push(Crossing { t_out, ..crossing });
             self.links.push(Link { before, after, from: exits, to, index: crossing.number - first_exit });
         }
-        self.stretches[road] = Stretch { from, to: self.crossings.len() as u32, number };
+        self.stretches[lane] = Stretch { from, to: self.crossings.len() as u32, number };
     }
 
     fn find(&self, key: Key) -> Option<usize> {
-        let stretch = self.stretches.get(key.road as usize)?;
+        let stretch = self.stretches.get(key.lane as usize)?;
         let crossings = self.crossings.get(stretch.from as usize..stretch.to as usize)?;
         let mut place = key.number.checked_sub(stretch.number)? as usize;
         if crossings.get(place).is_none_or(|c| c.number != key.number) {
@@ -663,9 +673,14 @@ impl Window {
         Some(stretch.from as usize + place)
     }
 
-    /// The crossings of a road.
-    pub fn on(&self, road: u32) -> Range<usize> {
-        self.stretches.get(road as usize).map_or(0..0, |s| s.from as usize..s.to as usize)
+    /// The crossings on lanes.
+    pub fn on(&self, lanes: Range<u32>) -> Range<usize> {
+        let stretches = self.stretches.get(lanes.start as usize..lanes.end as usize).unwrap_or_default();
+        let used = || stretches.iter().filter(|s| s.from < s.to);
+        // Those of lanes beside each other are beside each other.
+        let from = used().next().map_or(0, |s| s.from);
+        let to = used().next_back().map_or(0, |s| s.to);
+        from as usize..to as usize
     }
 
     /// How the flow lets crossing `i` pass its road, whose measures are `road`.
@@ -681,7 +696,7 @@ impl Window {
     pub fn latest_until(&self, i: usize) -> i64 {
         let t_out = self.crossings[i].t_out;
         // Whoever leaves one road enters the next at the same moment, and all entries before `to` are known.
-        if t_out < self.to && self.links[i].after.road == NOWHERE { t_out + SMOOTHING } else { t_out }
+        if t_out < self.to && self.links[i].after.lane == NOWHERE { t_out + SMOOTHING } else { t_out }
     }
 
     /// Makes `way` the vehicle's way with crossing `i`'s start as its origin, as far as is needed to say where it is in
@@ -732,13 +747,13 @@ mod tests {
     use super::*;
 
     fn crossing(vehicle: u32, first: bool, t_in: i64) -> Crossing {
-        let (number, lane, trip, odometer) = (vehicle, 0, 1, 0.0);
-        Crossing { vehicle, road: 0, number, lane, first, trip, t_in, arrive: t_in + 5, t_out: OPEN, odometer }
+        let (lane, number, trip, odometer) = (0, vehicle, 1, 0.0);
+        Crossing { vehicle, road: 0, lane, number, first, trip, t_in, arrive: t_in + 5, t_out: OPEN, odometer }
     }
 
     fn windows(vehicles: u32) -> Windows {
         let road = Spec { length: 100.0, lanes: 1, limit_kmh: 50.0, signal: Signal::NONE };
-        Windows::over(vehicles, 0, vec![road], vec![false])
+        Windows::over(vehicles, 0, (vec![road], Lanes::new([(1, &road)])), vec![false])
     }
 
     fn stay(vehicle: u32, since: i64, initial: bool) -> Stay {
@@ -749,7 +764,7 @@ mod tests {
     fn a_crossing_is_in_every_window_it_touches_and_ends_in_one() {
         let mut windows = windows(1);
         let mut next = |from, to, entries: &[Crossing], exits: &[i64]| {
-            let exits = exits.iter().map(|&time| Leaving { time, road: 0, number: 0 }).collect();
+            let exits = exits.iter().map(|&time| Leaving { time, road: 0, lane: 0, number: 0 }).collect();
             windows.next(TraceRows { from, to, entries: entries.to_vec(), exits, ..TraceRows::default() })
         };
         let windows = [

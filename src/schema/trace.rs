@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 pub enum TraceTable {
     /// A vehicle entered a road.
     Entries,
-    /// A vehicle left a road: that of the entry with the same road and number.
+    /// A vehicle left a road: that of the entry with the same road, lane and number.
     Exits,
     /// A vehicle's stay at the end of a road began.
     Stays,
@@ -47,15 +47,15 @@ impl TraceTable {
             Self::Entries => vec![
                 int("vehicle"),
                 int("road"),
-                long("number"),
                 int("lane"),
+                long("number"),
                 flag("first"),
                 long("trip"),
                 time("t_in"),
                 time("arrive"),
                 double("odometer_m"),
             ],
-            Self::Exits => vec![time("t_out"), int("road"), long("number")],
+            Self::Exits => vec![time("t_out"), int("road"), int("lane"), long("number")],
             Self::Stays => {
                 vec![int("vehicle"), int("road"), long("trip"), time("since"), double("odometer_m"), flag("initial")]
             }

@@ -5,6 +5,7 @@ use super::field::{Field, Kind::*};
 pub(super) const CROSSING: &[Field] = &[
     Field::added("deviceId", Text, "device_id", "the vehicle's device"),
     Field::added("roadId", Text, "road_id", "the road"),
+    Field::added("lane", Int, "lane", "the lane, 0 at the kerb; vehicles leave it in the order in which they came"),
     Field::added("trip", Long, "trip", "the vehicle's trip number since the city's start"),
     Field::added("tIn", Time, "t_in", "when the traffic let it into the road; the vehicle itself follows within 15 s"),
     Field::added("tOut", Time, "t_out", "when the traffic let it out; the vehicle itself follows within 15 s"),

@@ -78,7 +78,7 @@ fn read<'a>(city: &City, window: &'a Window, camera: &Camera, end: i64, way: &mu
     let from = end - CAMERA_INTERVAL;
     let mut passages = Vec::new();
     let mut queued = 0u32;
-    for i in window.on(camera.road) {
+    for i in window.on(city.network.lanes.of(camera.road)) {
         let crossing = &window.crossings[i];
         if crossing.t_in >= end || crossing.t_out < from - SMOOTHING {
             continue;

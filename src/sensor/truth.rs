@@ -1,6 +1,6 @@
 //! The truth streams: crossings as they were, when and where each event really happened, and the fault labels.
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use std::sync::Arc;
 
 use super::Observer;
@@ -16,7 +16,7 @@ use crate::schema::{Harm, Stream};
 pub fn crossings(observer: &Observer, window: &Window) -> Vec<Crossing> {
     let ends = |c: &&Crossing| (window.from..window.to).contains(&c.t_out) && observer.sees(c.vehicle);
     let mut found: Vec<Crossing> = window.crossings.iter().filter(ends).copied().collect();
-    found.sort_unstable_by_key(|c| (c.t_out, c.road, c.number));
+    found.sort_unstable_by_key(|c| (c.t_out, c.road, c.lane, c.number));
     found
 }
 
@@ -31,7 +31,8 @@ pub fn build_crossings(crossings: &[Crossing]) -> Result<RecordBatch> {
     let columns = vec![
         device_id.finish()?,
         road_id.finish()?,
-        Arc::new(Int64Array::from_iter_values(crossings.iter().map(|c| i64::from(c.trip)))) as ArrayRef,
+        Arc::new(Int32Array::from_iter_values(crossings.iter().map(|c| i32::from(c.lane)))) as ArrayRef,
+        Arc::new(Int64Array::from_iter_values(crossings.iter().map(|c| i64::from(c.trip)))),
         times(crossings.iter().map(|c| c.t_in)),
         times(crossings.iter().map(|c| c.t_out)),
     ];

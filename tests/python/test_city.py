@@ -306,7 +306,8 @@ class TestTrace:
 
     def test_its_tables_are_parquet_for_anybody(self, saved):
         ((crossings,),) = duckdb.sql(
-            f"""select count(*) from '{saved}/entries/*.parquet' join '{saved}/exits/*.parquet' using (road, number)
+            f"""select count(*)
+            from '{saved}/entries/*.parquet' join '{saved}/exits/*.parquet' using (road, lane, number)
             where t_in >= '2026-06-01T07:00:00Z' and t_out < '2026-06-01T08:30:00Z'"""
         ).fetchall()
         start = dt.datetime(2026, 6, 1, 7, tzinfo=dt.timezone.utc)

@@ -40,7 +40,7 @@ def tables(days: int = 30, seed: int = 42) -> dict[str, pa.Table]:
         step += 1
         _messages(rows, rng, now, place)
         if step == STEPS:
-            crossing = {"deviceId": DEVICE, "roadId": ROAD, "trip": trip, "tIn": entered, "tOut": now}
+            crossing = {"deviceId": DEVICE, "roadId": ROAD, "lane": 0, "trip": trip, "tIn": entered, "tOut": now}
             rows["truth_crossing"].append(crossing)
             place, step, trip, entered = LONDON, 0, trip + 1, now
     rows["reference"] = _reference()

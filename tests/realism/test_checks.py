@@ -15,18 +15,8 @@ CHECKS = checks.load()
 NAMES = [check.name for check in CHECKS]
 
 
-# What docs/realism.md says of them; strict, so that a model that mends one has to say so.
-MISSES = {"headways_major": "roads are first in, first out over all lanes, so nobody overtakes and vehicles bunch"}
-
-
-def cases():
-    for name in NAMES:
-        known = [pytest.mark.xfail(reason=MISSES[name], strict=True)] if name in MISSES else []
-        yield pytest.param(name, marks=known)
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", list(cases()))
+@pytest.mark.parametrize("name", NAMES)
 def test_the_city_passes(report, name):
     (found,) = (check for check in report.checks if check.name == name)
     assert found.passed, f"{name}: {found.measured} of {found.target}, n = {found.n} {found.note}"

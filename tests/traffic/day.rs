@@ -21,10 +21,10 @@ fn the_morning_peak_flows_and_is_over_by_ten() {
     for vehicles in [2_000, 100_000] {
         let start = START + 6 * HOUR;
         let (city, mut simulation) = simulation(vehicles, start, 4 * HOUR);
-        let roads = city.network.roads.len() as u32;
+        let lanes = city.network.lanes.count() as u32;
         let mut share = |k: i64| {
             simulation.advance(start + k * 15 * MINUTE);
-            let on: u32 = (0..roads).map(|r| simulation.flow().occupancy(r)).sum();
+            let on: u32 = (0..lanes).map(|lane| simulation.flow().occupancy(lane)).sum();
             f64::from(on) / f64::from(vehicles)
         };
         let under_way: Vec<f64> = (1..=16).map(&mut share).collect();

@@ -7,10 +7,10 @@
 //! the next road has room, which travels back through it at w            exit of the K-th before it from there + L/w
 //! the next road's start has been free for a headway
 //! ```
-//! Roads are first in, first out. A road whose head can't leave for want of room is on the next road's list of waiters and
-//! costs nothing until there is some; waiters are let in by their lanes. Each road has at most one event on the
-//! `wheel`, its head's; a road with waiters has another. Events are processed by (time, number), so the flow is a pure
-//! function of what is put in.
+//! Roads are first in, first out; the city makes each lane one, and lets drivers choose ([`Drivers::steers`]). A road whose
+//! head can't leave for want of room is on the next road's list of waiters and costs nothing until there is some; waiters are
+//! let in by their lanes. Each road has at most one event on the `wheel`, its head's; a road with waiters has another. Events
+//! are processed by (time, number), so the flow is a pure function of what is put in.
 //!
 //! **Gridlock.** A ring of full roads, each with its head waiting for the next, would stand for ever. A head that has
 //! waited for [`GRIDLOCK_WAIT`] follows the chain of those that it waits for; where the chain closes, all heads of the ring
@@ -86,8 +86,13 @@ pub struct Exit {
 pub trait Drivers {
     /// A vehicle enters a road.
     fn enters(&mut self, entry: Entry) -> Course;
-    /// When it could be at the end ([`Exit::arrive`]), right after [`Drivers::enters`].
-    fn expects(&mut self, arrive: i64);
+    /// When it could be at the end of the road ([`Exit::arrive`]), right after [`Drivers::enters`].
+    fn expects(&mut self, road: u32, arrive: i64);
+    /// A vehicle is at the start of `road`, which it wants into, for the first time: the road that it takes, which may be
+    /// another one that begins there.
+    fn steers(&mut self, _vehicle: u32, road: u32, _time: i64) -> u32 {
+        road
+    }
     /// A vehicle leaves a road.
     fn exits(&mut self, exit: Exit);
     /// A vehicle will be asked about soon: reads its data, so that they are near, and gives any number made of them.
@@ -169,6 +174,7 @@ impl Flow {
 
     /// A vehicle wants to set off at the start of `road`. It enters when there is room.
     pub fn depart(&mut self, time: i64, vehicle: u32, road: u32, drivers: &mut impl Drivers) {
+        let road = drivers.steers(vehicle, road, time);
         let kerb = self.roads.len() as u32 + road;
         self.kerbs[road as usize].push_back(vehicle);
         if self.approaches[kerb as usize].target == NOWHERE {
@@ -309,7 +315,11 @@ impl Flow {
             return self.schedule(road, ready);
         }
         let r = &self.roads[road as usize];
-        let next = self.slots[(r.first_slot + r.head) as usize].next;
+        let slot = &mut self.slots[(r.first_slot + r.head) as usize];
+        if slot.next != NOWHERE {
+            slot.next = drivers.steers(slot.vehicle, slot.next, time);
+        }
+        let next = slot.next;
         self.approaches[road as usize].due = NEVER;
         if next == NOWHERE {
             self.take_head(road, time, drivers);
@@ -467,7 +477,7 @@ impl Flow {
         r.last_entry = time;
         r.last_arrive = arrive;
         let alone = r.occupancy() == 1;
-        drivers.expects(arrive);
+        drivers.expects(road, arrive);
         if alone {
             let ready = self.ready(road, time);
             self.schedule(road, ready);

@@ -27,7 +27,7 @@ use super::{CityOptions, MODEL_VERSION};
 use crate::schema::TraceTable;
 
 /// Raised when files change their meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Time in one file of each table.
 const SEGMENT: i64 = HOUR;

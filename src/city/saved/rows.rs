@@ -117,8 +117,8 @@ impl Row for Crossing {
         vec![
             ints(rows, |r| r.vehicle),
             ints(rows, |r| r.road),
-            longs(rows, |r| r.number),
             ints(rows, |r| u32::from(r.lane)),
+            longs(rows, |r| r.number),
             flags(rows, |r| r.first),
             longs(rows, |r| r.trip),
             times(rows, |r| r.t_in),
@@ -135,8 +135,8 @@ impl Row for Crossing {
         rows.extend((0..batch.num_rows()).map(|i| Self {
             vehicle: vehicle(i),
             road: road(i),
-            number: number(i),
             lane: lane(i) as u8,
+            number: number(i),
             first: first(i),
             trip: trip(i),
             t_in: t_in(i),
@@ -156,13 +156,24 @@ impl Row for Leaving {
     }
 
     fn columns(rows: &[Self]) -> Vec<ArrayRef> {
-        vec![times(rows, |r| r.time), ints(rows, |r| r.road), longs(rows, |r| r.number)]
+        vec![
+            times(rows, |r| r.time),
+            ints(rows, |r| r.road),
+            ints(rows, |r| u32::from(r.lane)),
+            longs(rows, |r| r.number),
+        ]
     }
 
     fn read(batch: &RecordBatch, rows: &mut VecDeque<Self>) -> Result<()> {
         let columns = Columns(batch, Self::TABLE);
-        let (time, road, number) = (columns.time("t_out")?, columns.int("road")?, columns.long("number")?);
-        rows.extend((0..batch.num_rows()).map(|i| Self { time: time(i), road: road(i), number: number(i) }));
+        let (time, road) = (columns.time("t_out")?, columns.int("road")?);
+        let (lane, number) = (columns.int("lane")?, columns.long("number")?);
+        rows.extend((0..batch.num_rows()).map(|i| Self {
+            time: time(i),
+            road: road(i),
+            lane: lane(i) as u8,
+            number: number(i),
+        }));
         Ok(())
     }
 }

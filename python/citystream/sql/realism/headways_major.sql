@@ -9,8 +9,7 @@ WITH entry AS (
         c.road_id,
         c.t_in_ms // 3600000 AS hour,
         r.lanes,
-        -- Vehicles take the lanes in turn.
-        c.t_in_ms - lag(c.t_in_ms, r.lanes) OVER (PARTITION BY c.road_id ORDER BY c.t_in_ms) AS headway_ms,
+        c.t_in_ms - lag(c.t_in_ms) OVER (PARTITION BY c.road_id, c.lane ORDER BY c.t_in_ms) AS headway_ms,
         r.length_m / (c.t_out_ms - c.t_in_ms) * 3600 / r.limit_kmh AS pace
     FROM crossing AS c
     JOIN road AS r USING (road_id)
