@@ -87,6 +87,8 @@ pub fn pace_rank(pace: f64) -> u8 {
 pub struct Fleet {
     /// All vehicles; the index is the vehicle's number.
     pub vehicles: Vec<Vehicle>,
+    /// Their kinds alone, which fit the cache where the vehicles do not: most events say no more of what sends them.
+    pub kinds: Vec<VehicleType>,
 }
 
 impl Fleet {
@@ -103,13 +105,14 @@ impl Fleet {
             Weighted::new(network.junctions.iter().map(|p| use_of(&network.land, *p)))
         };
         let places = Places { homes: land(LandUse::homes), work: land(LandUse::work) };
-        let vehicles = (0..count)
+        let vehicles: Vec<Vehicle> = (0..count)
             .map(|v| match v.checked_sub(others) {
                 Some(rank) => responder(rng, network, v, (rank, each), year),
                 None => private(rng, network, &places, v, year),
             })
             .collect();
-        Self { vehicles }
+        let kinds = vehicles.iter().map(|v| v.kind).collect();
+        Self { vehicles, kinds }
     }
 
     /// Number of vehicles.

@@ -54,7 +54,7 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
         }
         let clock = Clock::new(rng, entity);
         let receiver = Receiver::new(rng, vehicle);
-        let kind = city.fleet.vehicles[vehicle as usize].kind;
+        let kind = city.fleet.kinds[vehicle as usize];
         let emerged = window.emerged_of(vehicle);
         window.follow(i, &city.network.specs, (time, latest_until), &mut way);
         while time < latest_until {

@@ -85,7 +85,7 @@ fn read<'a>(city: &City, window: &'a Window, camera: &Camera, end: i64, way: &mu
         }
         let leg = window.follow(i, &city.network.specs, (from, end), way);
         if let Some(time) = way.passes(leg, camera.offset, (from, end)) {
-            let kind = city.fleet.vehicles[crossing.vehicle as usize].kind;
+            let kind = city.fleet.kinds[crossing.vehicle as usize];
             passages.push(Passage { time, speed: way.at(time).speed, kind });
         }
         // One that ends its trip here parks.
