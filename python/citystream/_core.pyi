@@ -212,6 +212,7 @@ class City:
         faults: Faults that differ from `fault_defaults`, or from the scenario.
         scenario: The name of a scenario, for its faults; None is none.
         trace: Folder of this city's saved trace, which is observed instead of a simulation.
+        compat: The drop-in's mode: each vehicle's device sends every stream.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -231,6 +232,7 @@ class City:
         faults: dict[str, float | int | str] | None = None,
         scenario: str | None = None,
         trace: str | os.PathLike[str] | None = None,
+        compat: bool = False,
     ) -> City: ...
     @property
     def faults(self) -> dict[str, float | int | str]:

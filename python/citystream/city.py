@@ -48,6 +48,8 @@ class City:
         scenario: A named set of faults, as `scenarios()` lists them.
         trace: Folder of a saved trace (see `City.trace`), which is observed instead of a simulation. Seed, vehicles and
             start are the trace's, and so is the duration where none is given; sensors, faults and parts are free.
+        compat: Each vehicle's device sends every stream at each of its steps, as the original script's does; see
+            docs/drop_in.md.
 
     Raises:
         ConfigError: An option is out of its range, or not the trace's.
@@ -74,6 +76,7 @@ class City:
         faults: Faults | None = None,
         scenario: str | None = None,
         trace: str | os.PathLike[str] | None = None,
+        compat: bool = False,
     ) -> None:
         faults = faults or Faults()
         saved = None if trace is None else _core.trace_options(trace)
@@ -97,6 +100,7 @@ class City:
             faults=faults.core(),
             scenario=scenario,
             trace=trace,
+            compat=compat,
         )
         self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
         self._part = (0, 1)
@@ -110,6 +114,8 @@ class City:
             words.append(f"faults={faults!r}")
         if trace is not None:
             words.append(f"trace={os.fspath(trace)!r}")
+        if compat:
+            words.append("compat=True")
         self._shown = f"City({', '.join(words)})"
 
     @property

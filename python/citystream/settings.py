@@ -51,6 +51,14 @@ def _text(value: Any) -> str:
     return value
 
 
+def _yes(value: Any) -> bool:
+    answers = {True: True, "true": True, "1": True, False: False, "false": False, "0": False}
+    answer = answers.get(value.lower() if isinstance(value, str) else value)
+    if answer is None:
+        raise ValueError
+    return answer
+
+
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
@@ -88,6 +96,7 @@ SETTINGS = {
         Setting("city.threads", _whole, "a whole number", 0),
         Setting("city.scenario", _text, "a name"),
         Setting("city.trace", _text, "a folder"),
+        Setting("city.compat", _yes, "true or false", default=False),
         *(
             Setting(f"faults.{name}", _number, "a share", 0.0)
             for name in (

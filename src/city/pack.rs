@@ -11,7 +11,7 @@ use super::{City, MODEL_VERSION};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// Raised when the state's form changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 fn head(what: &str, city: &City) -> String {
     format!("citystream {what} {FORMAT} model {MODEL_VERSION} city {}\n", city.id.to_text())

@@ -222,6 +222,8 @@ pub struct Window {
     pub heartbeats: Vec<(i64, Stay)>,
     /// Steps in it.
     pub incidents: Vec<IncidentStep>,
+    /// The latest step before it of each incident that is not yet resolved then.
+    pub open: Vec<IncidentStep>,
     /// Rows of every cell in force at some time of the window, by (time, cell).
     pub cells: Vec<CellRow>,
 }
@@ -320,6 +322,8 @@ pub struct Windows {
     /// Vehicles by [`heartbeat_second`].
     #[serde(skip)]
     due: Vec<Vec<u32>>,
+    /// As in [`Window`].
+    open: Vec<IncidentStep>,
     cells: Vec<CellRow>,
 }
 
@@ -442,14 +446,14 @@ impl Windows {
         Self::over(city.fleet.len(), city.options.start, (city.network.specs.clone(), lanes), tunnels)
     }
 
-    /// The same, for the devices of a part: what only others need is left out.
+    /// The same, for the vehicles of a part and the cameras of one: what only others need is left out.
     #[must_use]
-    pub fn of_part(mut self, city: &City, part: Part) -> Self {
+    pub fn of_part(mut self, city: &City, part: Part, cameras: Part) -> Self {
         if part == Part::WHOLE {
             return self;
         }
         self.part = part;
-        self.watched = watched(&city.network, part);
+        self.watched = watched(&city.network, cameras);
         for (held, occupied) in self.held.iter_mut().zip(&mut self.occupied) {
             let watched = |road: u32| self.watched[road as usize];
             held.crossings.retain(|kept| part.has(kept.crossing.vehicle) || watched(kept.crossing.road));
@@ -487,6 +491,7 @@ impl Windows {
             emerged: Vec::new(),
             stays: vec![None; vehicles as usize],
             due,
+            open: Vec::new(),
             cells: Vec::new(),
         }
     }
@@ -530,8 +535,10 @@ impl Windows {
             parked,
             heartbeats,
             incidents,
+            open: self.open.clone(),
             cells: in_force,
         };
+        self.advance_incidents(&window.incidents);
         // Intervals end after the start of a window, up to and with its end.
         let interval_ends =
             (to - self.start).div_euclid(CAMERA_INTERVAL) > (from - self.start).div_euclid(CAMERA_INTERVAL);
@@ -626,6 +633,15 @@ impl Windows {
             self.stays[stay.vehicle as usize] = Some(*stay);
         }
         ended
+    }
+
+    fn advance_incidents(&mut self, steps: &[IncidentStep]) {
+        for step in steps {
+            self.open.retain(|open| open.incident != step.incident);
+            if step.status != Status::Resolved {
+                self.open.push(*step);
+            }
+        }
     }
 
     fn heartbeats(&self, from: i64, to: i64, ended: &[(Stay, i64)]) -> Vec<(i64, Stay)> {

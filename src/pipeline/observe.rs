@@ -112,6 +112,9 @@ impl Source {
             let unit = if value.is_i64() { "_ms" } else { "" };
             options[format!("{name}{unit}")] = value;
         }
+        if self.sensors().compat {
+            options["compat"] = true.into();
+        }
         options.to_string()
     }
 
@@ -178,6 +181,7 @@ impl Source {
         let city = Arc::clone(self.city());
         let expected = f64::from(city.options.vehicles) * VEHICLE_RATE + 1.0;
         let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(SHORTEST_WINDOW, 300) * 1_000;
+        let length = (length as u64).next_multiple_of(self.sensors().window_unit()) as i64;
         let (start, end) = (city.options.start, city.end());
         let needed = position - self.sensors().longest_delay();
         let (mut rows, mut windows) = match &self.trace {
@@ -187,7 +191,7 @@ impl Source {
             }
             None => (Rows::Simulated(Arc::clone(&city), None), Windows::new(&city)),
         };
-        windows = windows.of_part(&city, self.sensors().devices());
+        windows = windows.of_part(&city, self.sensors().devices(), self.sensors().cameras());
         let mut from = rows.from(start);
         Ok(std::iter::from_fn(move || {
             while from < end {

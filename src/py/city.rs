@@ -30,7 +30,7 @@ pub struct City {
 impl City {
     #[new]
     #[pyo3(signature = (*, seed, vehicles, start_ms, duration_ms, part = 0, parts = 1, threads = 0, streams = None,
-        faults = None, scenario = None, trace = None))]
+        faults = None, scenario = None, trace = None, compat = false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -45,6 +45,7 @@ impl City {
         faults: Option<&Bound<'_, PyDict>>,
         scenario: Option<&str>,
         trace: Option<PathBuf>,
+        compat: bool,
     ) -> PyResult<Self> {
         let given = faults.map(fault_values).transpose()?.unwrap_or_default();
         let make = || {
@@ -58,7 +59,7 @@ impl City {
             };
             given.iter().try_for_each(|(name, value)| faults.set(name, value))?;
             let city = CityOptions { seed, vehicles, start: start_ms, duration: duration_ms };
-            let source = Source::new(city, SensorOptions { streams, part, parts, faults }, threads)?;
+            let source = Source::new(city, SensorOptions { streams, part, parts, faults, compat }, threads)?;
             let source = match &trace {
                 Some(folder) => source.with_trace(folder)?,
                 None => source,
@@ -83,6 +84,7 @@ impl City {
         options.set_item("duration_ms", city.duration)?;
         options.set_item("part", sensors.part)?;
         options.set_item("parts", sensors.parts)?;
+        options.set_item("compat", sensors.compat)?;
         options.set_item("threads", self.source.threads())?;
         options.set_item("streams", sensors.streams.iter().map(|s| s.name()).collect::<Vec<_>>())?;
         options.set_item("faults", values_dict(py, &sensors.faults)?)?;

@@ -62,9 +62,14 @@ impl Clock {
     }
 }
 
+/// Set in the counter of a reading that is made at a vehicle's step, in the drop-in's mode: no counter of a sensor's own
+/// rhythm reaches it, so the two modes never give one id to two events.
+pub const BY_STEP: u64 = 1 << 39;
+
 /// Time to the next report of a stream's entity by its rhythm, and how much that one's counter is ahead; none for a report
 /// out of the rhythm. Whether the next one is made is another question: the vehicle may park before.
 pub fn next_report(rng: Rng, stream: Stream, entity: u32, counter: u64) -> Option<(i64, u64)> {
+    let stream = if counter & BY_STEP == 0 { stream } else { Stream::Vehicle };
     match stream {
         Stream::Vehicle => counter.is_multiple_of(4).then_some((VEHICLE_PERIOD, 4)),
         Stream::Gps => Some((gps_period(rng, entity), 1)),

@@ -9,7 +9,7 @@ use super::device;
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
-use crate::city::network::DISTRICTS;
+use crate::city::network::{DISTRICTS, Place};
 use crate::city::trace::{IncidentStep, Status, Window};
 use crate::error::Result;
 use crate::schema::Stream;
@@ -18,12 +18,17 @@ use crate::schema::Stream;
 #[derive(Debug, Clone, Copy)]
 pub struct EmergencyReading(IncidentStep, u32);
 
-fn district(city: &City, step: &IncidentStep) -> u32 {
-    let end = city.network.roads[step.road as usize].to;
-    city.network.district(city.network.junctions[end as usize]) as u32
+/// Where it is: at the end of its road.
+pub(super) fn place(city: &City, step: &IncidentStep) -> Place {
+    city.network.junctions[city.network.roads[step.road as usize].to as usize]
 }
 
 impl EmergencyReading {
+    /// What its district's desk says of a step.
+    pub(super) fn of(city: &City, step: &IncidentStep) -> Self {
+        Self(*step, city.network.district(place(city, step)) as u32)
+    }
+
     fn district(&self) -> u32 {
         self.1
     }
@@ -50,7 +55,7 @@ impl EmergencyReading {
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     let city = &observer.city;
     for step in &window.incidents {
-        let reading = EmergencyReading(*step, district(city, step));
+        let reading = EmergencyReading::of(city, step);
         // A desk is one device; its part is that of its district.
         if observer.sees(reading.district()) {
             let (identity, time) = ((step.incident, step.status as u64), (step.time, step.time));
@@ -102,8 +107,7 @@ impl Reading for EmergencyReading {
     }
 
     fn place(&self, city: &City, _entity: u32) -> (f64, f64) {
-        let end = city.network.roads[self.0.road as usize].to;
-        city.network.degrees(city.network.junctions[end as usize])
+        city.network.degrees(place(city, &self.0))
     }
 
     fn device(&self, _entity: u32) -> u32 {

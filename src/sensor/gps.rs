@@ -9,7 +9,7 @@ use arrow::array::{Float64Array, RecordBatch};
 
 use super::columns::{Text, points, times};
 use super::device::{self, Clock};
-use super::receiver::{Receiver, Surroundings};
+use super::receiver::{Fix, Receiver, Surroundings};
 use super::sample::{Reading, Sample};
 use super::spot::Spot;
 use super::{Observer, Samples};
@@ -59,26 +59,43 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
         window.follow(i, &city.network.specs, (time, latest_until), &mut way);
         while time < latest_until {
             let state = way.at(time);
-            let road = &city.network.roads[state.road as usize];
-            let around = Surroundings {
-                canyon: road.canyon.then_some(state.road),
-                emerged: emerged.iter().map(|e| e.1).rfind(|e| *e <= time),
-            };
-            let fix = if road.tunnel { None } else { receiver.fix(number as u64, time, around) };
-            if let Some(fix) = fix {
-                let reading = GpsReading {
-                    spot: Spot::on(city, state.road, state.offset),
-                    kind,
-                    error: (fix.error.0 as f32, fix.error.1 as f32),
-                    speed: (state.speed + fix.speed_error).max(0.0) as f32,
-                    accuracy: fix.accuracy as f32,
-                    flat: fix.flat,
-                };
+            if let Some(fix) = fix(city, receiver, emerged, state.road, (number as u64, time)) {
+                let reading = GpsReading::of(fix, Spot::on(city, state.road, state.offset), kind, state.speed);
                 let (entity, stamp) = ((vehicle, number as u64), (time, clock.shows(time)));
                 samples.gps.push(rng, &observer.options.faults, entity, stamp, reading);
             }
             time += period;
             number += 1;
+        }
+    }
+}
+
+/// A receiver's fix with this number, at `time`, on a road; none where it has none.
+pub(super) fn fix(
+    city: &City,
+    receiver: Receiver,
+    emerged: &[(u32, i64)],
+    road: u32,
+    (number, time): (u64, i64),
+) -> Option<Fix> {
+    let of_road = &city.network.roads[road as usize];
+    let around = Surroundings {
+        canyon: of_road.canyon.then_some(road),
+        emerged: emerged.iter().map(|e| e.1).rfind(|e| *e <= time),
+    };
+    if of_road.tunnel { None } else { receiver.fix(number, time, around) }
+}
+
+impl GpsReading {
+    /// What a fix tells of a vehicle that is truly there, at so many km/h.
+    pub(super) fn of(fix: Fix, spot: Spot, kind: VehicleType, speed: f64) -> Self {
+        Self {
+            spot,
+            kind,
+            error: (fix.error.0 as f32, fix.error.1 as f32),
+            speed: (speed + fix.speed_error).max(0.0) as f32,
+            accuracy: fix.accuracy as f32,
+            flat: fix.flat,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! later; [`Observer::build`] makes Arrow events of them. The first and the last run on any thread; the middle one is the
 //! only step that needs order.
 
+mod by_vehicle;
 pub mod columns;
 pub mod device;
 mod emergency;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 
 use crate::city::City;
-use crate::city::trace::{Crossing, Part, Window};
+use crate::city::clock::SECOND;
+use crate::city::trace::{CAMERA_INTERVAL, Crossing, Part, Window};
 use crate::error::{Error, Result};
 use crate::schema::{Events, Harm, Stream};
 use sample::{Held, Reading, Readings, Sample};
@@ -46,11 +48,14 @@ pub struct SensorOptions {
     pub parts: u32,
     /// Faults.
     pub faults: Faults,
+    /// The drop-in's mode: a vehicle's device sends every stream at each step of the vehicle, as the original workflow's
+    /// does: its fix, the nearest camera's and station's readings, and the nearest open incident.
+    pub compat: bool,
 }
 
 impl Default for SensorOptions {
     fn default() -> Self {
-        Self { streams: Stream::EVENTS.to_vec(), part: 0, parts: 1, faults: Faults::default() }
+        Self { streams: Stream::EVENTS.to_vec(), part: 0, parts: 1, faults: Faults::default(), compat: false }
     }
 }
 
@@ -69,6 +74,7 @@ pub struct Samples {
     traffic: Readings<traffic::TrafficReading>,
     weather: Readings<weather::WeatherReading>,
     emergency: Readings<emergency::EmergencyReading>,
+    by_vehicle: by_vehicle::Readings,
     crossings: Vec<Crossing>,
 }
 
@@ -120,6 +126,13 @@ impl Observer {
     /// What the sensors read in a window.
     pub fn observe(&self, window: &Window) -> Samples {
         let mut samples = Samples::default();
+        if self.wants(Stream::TruthCrossing) {
+            samples.crossings = truth::crossings(self, window);
+        }
+        if self.options.compat {
+            by_vehicle::observe(self, window, &mut samples);
+            return samples;
+        }
         if self.wants(Stream::Vehicle) {
             vehicle::observe(self, window, &mut samples);
             samples.vehicle.sort();
@@ -140,9 +153,6 @@ impl Observer {
             emergency::observe(self, window, &mut samples);
             samples.emergency.sort();
         }
-        if self.wants(Stream::TruthCrossing) {
-            samples.crossings = truth::crossings(self, window);
-        }
         samples
     }
 
@@ -155,6 +165,7 @@ impl Observer {
         self.build_stream(&samples.traffic.samples, &mut observed, &mut truth)?;
         self.build_stream(&samples.weather.samples, &mut observed, &mut truth)?;
         self.build_stream(&samples.emergency.samples, &mut observed, &mut truth)?;
+        samples.by_vehicle.build(self, &mut observed, &mut truth)?;
         if !samples.crossings.is_empty() {
             let batch = truth::build_crossings(&samples.crossings)?;
             observed.events.push(Events { stream: Stream::TruthCrossing, batch, harm: Vec::new() });
@@ -204,6 +215,17 @@ impl SensorOptions {
         Part { index: self.part, of: self.parts }
     }
 
+    /// The cameras that are looked through: any may be the nearest of a vehicle.
+    pub fn cameras(&self) -> Part {
+        if self.compat { Part::WHOLE } else { self.devices() }
+    }
+
+    /// What the length of a window has to be a multiple of, counted from the city's start, in milliseconds. At a vehicle's
+    /// step a camera's last whole interval is told, and a window reaches back one interval from its begin.
+    pub fn window_unit(&self) -> u64 {
+        if self.compat { CAMERA_INTERVAL as u64 } else { SECOND as u64 }
+    }
+
     /// The longest time from a reading to its sending, in milliseconds.
     pub fn longest_delay(&self) -> i64 {
         sample::MOST_DELAY + self.faults.longest_delay()
@@ -218,6 +240,7 @@ pub struct Hold {
     traffic: Held<traffic::TrafficReading>,
     weather: Held<weather::WeatherReading>,
     emergency: Held<emergency::EmergencyReading>,
+    by_vehicle: by_vehicle::Hold,
 }
 
 impl Hold {
@@ -230,6 +253,7 @@ impl Hold {
             traffic: Readings { samples: self.traffic.release(new.traffic.samples, until) },
             weather: Readings { samples: self.weather.release(new.weather.samples, until) },
             emergency: Readings { samples: self.emergency.release(new.emergency.samples, until) },
+            by_vehicle: self.by_vehicle.release(new.by_vehicle, until),
             crossings: new.crossings,
         }
     }
@@ -238,7 +262,12 @@ impl Hold {
 impl Hold {
     /// Readings that wait.
     pub fn len(&self) -> usize {
-        self.vehicle.len() + self.gps.len() + self.traffic.len() + self.weather.len() + self.emergency.len()
+        self.vehicle.len()
+            + self.gps.len()
+            + self.traffic.len()
+            + self.weather.len()
+            + self.emergency.len()
+            + self.by_vehicle.len()
     }
 
     /// Whether none waits.
@@ -256,6 +285,7 @@ impl Samples {
         self.traffic.drop_before(position);
         self.weather.drop_before(position);
         self.emergency.drop_before(position);
+        self.by_vehicle.drop_before(position);
         let before = self.crossings.partition_point(|c| c.t_out < position);
         self.crossings.drain(..before);
         self
@@ -268,6 +298,7 @@ impl Samples {
             + self.traffic.samples.len()
             + self.weather.samples.len()
             + self.emergency.samples.len()
+            + self.by_vehicle.len()
             + self.crossings.len()
     }
 

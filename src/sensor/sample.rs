@@ -165,8 +165,9 @@ impl<R: Reading> Readings<R> {
     #[inline(never)]
     fn push_faulty(&mut self, rng: Rng, faults: &Faults, key: u64, sample: Sample<R>) {
         let Sample { mut head, reading } = sample;
-        // A vehicle and its receiver are one device.
-        let kind = if R::STREAM == Stream::Gps { Stream::Vehicle } else { R::STREAM };
+        // A vehicle and its receiver are one device, which in the drop-in's mode sends every stream.
+        let by_vehicle = R::STREAM == Stream::Gps || head.counter & device::BY_STEP != 0;
+        let kind = if by_vehicle { Stream::Vehicle } else { R::STREAM };
         let next = device::next_report(rng, R::STREAM, head.entity, head.counter).map(|(period, step)| {
             let counter = head.counter + step;
             (counter, sending(rng, key, counter, head.time + period))

@@ -73,7 +73,14 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     }
 }
 
-fn read<'a>(city: &City, window: &'a Window, camera: &Camera, end: i64, way: &mut Way<'a>) -> TrafficReading {
+/// What a camera counts in the interval that ends at `end`.
+pub(super) fn read<'a>(
+    city: &City,
+    window: &'a Window,
+    camera: &Camera,
+    end: i64,
+    way: &mut Way<'a>,
+) -> TrafficReading {
     let road = &city.network.roads[camera.road as usize];
     let from = end - CAMERA_INTERVAL;
     let mut passages = Vec::new();

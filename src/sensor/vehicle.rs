@@ -21,10 +21,25 @@ use crate::schema::Stream;
 /// What a report says beside the vehicle's fixed attributes.
 #[derive(Debug, Clone, Copy)]
 pub struct VehicleReading {
-    road: u32,
-    spot: Spot,
-    speed: f64,
+    pub(super) road: u32,
+    pub(super) spot: Spot,
+    pub(super) speed: f64,
     odometer_km: f64,
+}
+
+/// A report before it is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Who.
+    pub vehicle: u32,
+    /// Its event number.
+    pub counter: u64,
+    /// When, by the true clock.
+    pub time: i64,
+    /// When, by the vehicle's.
+    pub stamp: i64,
+    /// What.
+    pub reading: VehicleReading,
 }
 
 /// Why a report is made; the kind is the last two bits of its counter, so that no two reports share one.
@@ -38,11 +53,19 @@ enum Cause {
 
 /// Reports made in the window.
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
+    let (rng, faults) = (observer.city.rng, &observer.options.faults);
+    steps(observer, window, |s| {
+        samples.vehicle.push(rng, faults, (s.vehicle, s.counter), (s.time, s.stamp), s.reading);
+    });
+}
+
+/// Calls `each` with every report made in the window, in no order.
+pub fn steps(observer: &Observer, window: &Window, mut each: impl FnMut(Step)) {
     let city = &observer.city;
     let (start, rng) = (city.options.start, city.rng);
     let mut push = |vehicle: u32, clock: &Clock, time: i64, number: i64, cause: Cause, reading: VehicleReading| {
         let counter = (number as u64) << 2 | cause as u64;
-        samples.vehicle.push(rng, &observer.options.faults, (vehicle, counter), (time, clock.shows(time)), reading);
+        each(Step { vehicle, counter, time, stamp: clock.shows(time), reading });
     };
     let mut way = Way::default();
     for (i, crossing) in window.crossings.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::schema::Stream;
 
 /// A reading is the field itself.
 #[derive(Debug, Clone, Copy)]
-pub struct WeatherReading(CellRow);
+pub struct WeatherReading(pub(super) CellRow);
 
 /// Readings made in the window: at the beginning of each step of the field.
 pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {

@@ -319,3 +319,24 @@ class TestTrace:
         rows = duckdb.sql(sql.replace("'trace/", f"'{saved}/")).fetchall()
         assert len(rows) == 5
         assert all(vehicles > 0 and 20 < seconds < 600 for _, vehicles, seconds in rows)
+
+
+class TestCompat:
+    def test_a_step_of_a_vehicle_is_told_by_its_device_in_every_stream(self):
+        city = small(compat=True)
+        assert "compat=True" in repr(city)
+        steps = {(row["deviceId"], row["timestamp"]) for row in city.rows("vehicle")}
+        assert len(steps) > 10_000
+        for stream in ("gps", "traffic", "weather", "emergency"):
+            told = {(row["deviceId"], row["timestamp"]) for row in city.rows(stream)}
+            # The last steps' own reports may be sent after the end.
+            assert told
+            assert len(told - steps) < 10, stream
+
+    def test_parts_are_the_whole_and_faults_are_the_devices(self):
+        city = cs.City(
+            vehicles=100, start="2026-06-01T07:00Z", duration="30min", compat=True, faults=cs.Faults(drop=0.1)
+        )
+        whole = {row["id"] for row in city.rows("traffic")}
+        assert whole == {row["id"] for n in range(3) for row in city.part(n, 3).rows("traffic")}
+        assert "drop" in pa.table(city.truth.faults)["kind"].to_pylist()

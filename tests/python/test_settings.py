@@ -28,6 +28,7 @@ def test_flag_before_environment_before_file_before_default(tmp_path):
         "city.threads": "default",
         "city.scenario": "default",
         "city.trace": "default",
+        "city.compat": "default",
     }
 
 

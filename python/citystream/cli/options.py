@@ -56,6 +56,10 @@ class CityOptions:
     part: Annotated[str | None, _city("Only part I, from 0, of N of the devices.", metavar="I/N")] = None
     threads: Annotated[int | None, _city("Worker threads; 0: one a core.")] = None
     trace: Annotated[str | None, _city("Folder of a saved trace, observed instead of a simulation.")] = None
+    compat: Annotated[
+        bool | None,
+        _city("Every stream by the vehicles' devices, as the original script; see docs/drop_in.md.", "--compat"),
+    ] = None
     scenario: Annotated[str | None, _fault("Named faults, such as late_storm; see docs/faults.md.")] = None
     late: Annotated[float | None, _fault("Share of events sent late.")] = None
     late_bound: Annotated[str | None, _fault("Greatest delay of these.")] = None
@@ -104,6 +108,7 @@ class CityOptions:
             faults=faults,
             scenario=scenario,
             trace=named("city.trace", self.trace),
+            compat=settings.get("city.compat", self.compat),
         )
         return city if self.part is None else city.part(*_part(self.part))
 
