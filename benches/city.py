@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class CitySize:
-    """A city and what of it is made."""
+    """A city and what of it is made.
+
+    Args:
+        vehicles: The fleet.
+        duration: Simulated time.
+        start: When it begins.
+        streams: With commas; None is all.
+        weighed: How long a run says how large an event is, where the whole would fill the disk.
+    """
 
     vehicles: int
     duration: str
     start: str = "2026-06-01T00:00Z"
     streams: str | None = None
+    weighed: str | None = None
 
     def only(self, streams: str) -> CitySize:
         """The same city with these streams only."""
-        return CitySize(self.vehicles, self.duration, self.start, streams)
+        return replace(self, streams=streams)
 
     @property
     def label(self) -> str:
@@ -60,6 +69,7 @@ class Sizes:
     movement: MovementSize
     movement_alone: tuple[str, ...]
     to_arrow: tuple[CitySize, ...]
+    nexmark: int
     to_parts: CitySize
     to_parquet: CitySize
     tpch_scale: str
@@ -82,8 +92,9 @@ FULL = Sizes(
         CitySize(100_000, "30min", "2026-06-01T08:00Z"),
         CitySize(20_000, "24h"),
         # Some 100,000 are under way.
-        CitySize(800_000, "5min", "2026-06-01T08:00Z"),
+        CitySize(800_000, "20min", "2026-06-01T08:00Z", weighed="2min"),
     ),
+    nexmark=5_000_000,
     to_parts=CitySize(100_000, "1h", "2026-06-01T08:00Z"),
     to_parquet=CitySize(10_000, "24h"),
     tpch_scale="1",
@@ -100,7 +111,8 @@ QUICK = Sizes(
     rounds=2,
     movement=MovementSize(12, 400, 1_000, 300),
     movement_alone=("cached",),
-    to_arrow=(CitySize(200, "24h"), CitySize(5_000, "30min", "2026-06-01T08:00Z")),
+    to_arrow=(CitySize(200, "24h"), CitySize(5_000, "30min", "2026-06-01T08:00Z", weighed="5min")),
+    nexmark=500_000,
     to_parts=CitySize(2_000, "1h", "2026-06-01T08:00Z"),
     to_parquet=CitySize(500, "24h"),
     tpch_scale="0.05",

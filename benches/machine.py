@@ -64,8 +64,14 @@ def versions(built: dict[str, str], ours: Path) -> dict[str, str]:
         "confluent-kafka": version("confluent-kafka"),
         "UXsim": version("uxsim"),
         "SUMO": version("eclipse-sumo"),
+        "nexmark": _locked("nexmark", ROOT / "benches/peers/nexmark/Cargo.lock"),
         "Java": _first_line(["java", "-version"]),
     }
+
+
+def _locked(package: str, lock: Path) -> str:
+    found = re.search(rf'^name = "{package}"\nversion = "(.+)"$', lock.read_text(), re.MULTILINE)
+    return found[1] if found else "unknown"
 
 
 def _first_line(command: list[str]) -> str:

@@ -129,7 +129,6 @@ class Results:
 
 
 LATER = (
-    "Events beside the `nexmark` crate.",
     "Avro and Arrow IPC messages, and consuming without a lake: with the Kafka issue.",
     "Kafka → bronze beside Spark Structured Streaming, which does the same work: with the lake's issue.",
     "Gold beside DuckDB and Spark over the same tables: with the gold issue.",

@@ -12,6 +12,7 @@ import pytest
 from benches.child import RunError, run
 from benches.figure import Figure
 from benches.figures import FIGURES
+from benches.figures.arrow import without
 from benches.figures.codec import estimate, message_size
 from benches.figures.ingest import consumer_report
 from benches.figures.kafka import perf_report
@@ -61,6 +62,20 @@ def test_parts_are_compared_with_the_whole():
     outcomes = [Outcome("1 part", [sample(cpu=2.0)]), Outcome("4 parts", [sample(cpu=2.2)])]
     assert sums(outcomes) == "CPU of all parts together, over one part's: 1.10 × in 4 parts."
     assert sums([outcomes[0], Outcome("4 parts", failure="broke")]) == "Not everything was measured."
+
+
+def test_a_start_is_taken_off_round_by_round():
+    run = Outcome(
+        "ours", [sample(events=1000, cpu=3.0, wall=4.0, bytes=5000), sample(events=1000, cpu=4.0, bytes=5000)]
+    )
+    start = Outcome("start", [sample(events=100, cpu=1.0, wall=1.0), sample(events=100, cpu=1.0, wall=1.0)])
+    left = without(run, start)
+    assert [(s.events, s.cpu, s.wall, s.bytes) for s in left.samples] == [(900, 2, 3, 4500), (900, 3, 3, 4500)]
+    assert left.median("events_per_cpu") == 375
+    assert without(run, Outcome("start", failure="broke")).failure == "broke"
+    tiny = without(start, start)
+    assert tiny.samples == []
+    assert "too small" in str(tiny.failure)
 
 
 def test_contenders_take_turns_and_one_that_fails_is_left_out():
