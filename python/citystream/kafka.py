@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, times
 from .city import City
 from .errors import ConfigError, KafkaError
+from .names import rename_pairs
 from .progress import Progress, shown
 from .report import Report
 from .topics import servers_of, topics_of
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from .names import Rename
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Publisher:
     Args:
         servers: Bootstrap servers; None takes KAFKA_BOOTSTRAP_SERVERS.
         compression: "lz4", "zstd", "snappy", "gzip" or "none".
+        names: Spelling of the fields on the wire: "camel", as in docs/streams.md, or "snake" (device_id).
+        rename: Other names of single fields: {"make": "brand"} for all streams that have it, {"vehicle": {"make": "brand"}}
+            for one. The rows and tables that you send have the names of docs/streams.md.
         topics: Topic of a stream, such as {"gps": "gps_v2"}; the rest by GPS_TOPIC and so on, else the defaults.
         create_topics: Creates the topics that don't exist, with so many partitions; None leaves it to the broker.
         transactional_id: Sends in transactions under this id.
@@ -77,6 +83,8 @@ class Publisher:
         servers: str | None = None,
         *,
         compression: str = "lz4",
+        names: str = "camel",
+        rename: Rename | None = None,
         topics: Mapping[str, str] | None = None,
         create_topics: int | None = None,
         transactional_id: str | None = None,
@@ -94,6 +102,8 @@ class Publisher:
             topics=self.topics,
             create_topics=create_topics,
             timeout_ms=times.duration_ms(timeout, "timeout"),
+            names=names,
+            rename=rename_pairs(rename),
         )
 
     def publish(

@@ -11,7 +11,7 @@ use super::observe::{Chunk, Source};
 use super::pace::{Pace, Pacer};
 use super::progress::Run;
 use super::topics::Topics;
-use crate::codec::json as codec;
+use super::wire::Wire;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::kafka::{Publisher, Report};
 use crate::schema::{Events, Messages, Stream};
@@ -50,23 +50,31 @@ pub fn publish(
     publisher: &mut Publisher,
     source: &Source,
     topics: &Topics,
+    wire: &Wire,
     pace: Pace,
     run: &mut Run<'_>,
 ) -> Result<Published> {
     let before = publisher.report();
-    let outcome = send_all(publisher, source, topics, pace, run);
+    let outcome = send_all(publisher, source, topics, wire, pace, run);
     settle(publisher, topics, &before, outcome, run)
 }
 
-fn send_all(publisher: &mut Publisher, source: &Source, topics: &Topics, pace: Pace, run: &mut Run<'_>) -> Result<()> {
+fn send_all(
+    publisher: &mut Publisher,
+    source: &Source,
+    topics: &Topics,
+    wire: &Wire,
+    pace: Pace,
+    run: &mut Run<'_>,
+) -> Result<()> {
     for events in source.reference()? {
-        publisher.send(topics.of(Stream::Reference), &codec::encode(&events)?, run.cancel.flag())?;
+        publisher.send(topics.of(Stream::Reference), &wire.encode(&events)?, run.cancel.flag())?;
     }
-    let paced = pace != Pace::Max;
+    let (paced, wire) = (pace != Pace::Max, wire.clone());
     let encode = move |chunk: Chunk| {
         let out = chunk.events.iter().map(|events| {
             let sent = if paced { sent_times(events) } else { Vec::new() };
-            Ok(Outgoing { messages: codec::encode(events)?, sent })
+            Ok(Outgoing { messages: wire.encode(events)?, sent })
         });
         Ok((chunk.until, out.collect::<Result<Vec<_>>>()?))
     };
@@ -134,11 +142,12 @@ pub fn publish_arrow(
     publisher: &mut Publisher,
     stream: Stream,
     topics: &Topics,
+    wire: &Wire,
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<Published> {
     let before = publisher.report();
-    let outcome = send_batches(publisher, stream, topics, batches, run);
+    let outcome = send_batches(publisher, stream, topics, wire, batches, run);
     settle(publisher, topics, &before, outcome, run)
 }
 
@@ -146,6 +155,7 @@ fn send_batches(
     publisher: &mut Publisher,
     stream: Stream,
     topics: &Topics,
+    wire: &Wire,
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<()> {
@@ -153,7 +163,7 @@ fn send_batches(
     for batch in batches {
         let batch = conform(stream, &batch.context(ErrorKind::Decode, || "the Arrow data can't be read".to_owned())?)?;
         let events = Events { stream, batch, harm: Vec::new() };
-        publisher.send(topics.of(stream), &codec::encode(&events)?, run.cancel.flag())?;
+        publisher.send(topics.of(stream), &wire.encode(&events)?, run.cancel.flag())?;
         sent += events.batch.num_rows() as u64;
         run.step("publish", sent, None, "events")?;
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from citystream import ConfigError
+from citystream.names import rename_pairs
 from citystream.settings import Settings
 from citystream.topics import topics_of
 
@@ -16,6 +17,7 @@ from .output import Output
 
 if TYPE_CHECKING:
     from citystream import City
+    from citystream.names import Rename
 
 
 class Sink(str, Enum):
@@ -67,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
             if wrong:
                 raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
             topics = topics_of(kafka.keywords(settings)["topics"])
-            _write(made, to, out, output, reference=reference, topics=topics)
+            _write(made, to, out, output, reference=reference, topics=topics, **kafka.wire(settings))
             return
         from citystream import Publisher  # noqa: PLC0415
 
@@ -83,7 +85,17 @@ def add_to(app: typer.Typer) -> None:
         output.status = 1 if report.failed else 0
 
 
-def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: bool, topics: dict[str, str]) -> None:
+def _write(
+    city: City,
+    to: Sink,
+    out: str | None,
+    output: Output,
+    *,
+    reference: bool,
+    topics: dict[str, str],
+    names: str,
+    rename: Rename | None,
+) -> None:
     from citystream.city import WriteReport  # noqa: PLC0415
     from citystream.progress import shown  # noqa: PLC0415
 
@@ -95,7 +107,15 @@ def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: 
         output.report(city.trace(out, progress=output.progress), f"Saved to {out}")
         return
     with shown(output.progress) as callback:
-        found = city.core.write(to=to.value, out=out, reference=reference, topics=topics, progress=callback)
+        found = city.core.write(
+            to=to.value,
+            out=out,
+            reference=reference,
+            topics=topics,
+            names=names,
+            rename=rename_pairs(rename),
+            progress=callback,
+        )
     if to is not Sink.stdout:
         report = WriteReport(
             events=sum(found["events"].values()),

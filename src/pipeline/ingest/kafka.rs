@@ -7,7 +7,8 @@ use std::time::Duration;
 use arrow::array::Array;
 
 use super::{Ingested, PartitionProgress, Writing};
-use crate::codec::json as codec;
+use crate::codec::json::Decoder;
+use crate::codec::names::Names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{ConsumeOptions, Consumer, Fetched, Security, Topics as Admin};
 use crate::lake::{BronzeOptions, Lake};
@@ -33,6 +34,8 @@ pub struct KafkaIngest {
     pub security: Security,
     /// Each stream's topic.
     pub topics: Topics,
+    /// What fields are called on the wire.
+    pub names: Names,
     /// Whether to go on after the end that the topics had at the beginning.
     pub follow: bool,
     /// What to do about a gap.
@@ -98,6 +101,7 @@ struct Ingest {
     consumer: Consumer,
     topics: Vec<Topic>,
     pending: VecDeque<(usize, Decoding)>,
+    names: Names,
     follow: bool,
     ingested: Ingested,
     read: u64,
@@ -162,8 +166,8 @@ impl Ingest {
             consumer.assign(name, &starts)?;
             topics.push(Topic { name: name.to_owned(), writing: Writing { stream, writer }, partitions });
         }
-        let (pool, follow) = (Pool::new(threads)?, options.follow);
-        Ok(Self { pool, consumer, topics, pending: VecDeque::new(), follow, ingested, read: 0, total })
+        let (pool, follow, names) = (Pool::new(threads)?, options.follow, options.names.clone());
+        Ok(Self { pool, consumer, topics, pending: VecDeque::new(), names, follow, ingested, read: 0, total })
     }
 
     fn read(&mut self, run: &mut Run<'_>) -> Result<()> {
@@ -198,7 +202,8 @@ impl Ingest {
             return Err(Error::internal(format!("records of topic {topic:?}, which is not read")));
         };
         let stream = self.topics[index].writing.stream;
-        let work = move || codec::decode(stream, &records).map(|decoded| (records, decoded));
+        let names = self.names.clone();
+        let work = move || Decoder::named(stream, &names).decode(&records).map(|decoded| (records, decoded));
         self.pending.push_back((index, self.pool.submit(work)));
         Ok(())
     }
