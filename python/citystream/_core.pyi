@@ -303,6 +303,8 @@ class Producer:
         timeout_ms: int,
         names: str,
         rename: list[tuple[str, str]],
+        format: str,  # noqa: A002
+        schema_registry: dict[str, str] | None,
     ) -> Producer: ...
     def publish_city(
         self, city: City, *, speed: float | None, rate: float | None, progress: _Progress
@@ -376,6 +378,7 @@ class Lake:
         timeout_ms: int,
         names: str,
         rename: list[tuple[str, str]],
+        schema_registry: dict[str, str] | None,
         progress: _Progress,
     ) -> dict[str, Any]:
         """Kafka → bronze, from where the tables stand to the topics' end, or on and on.

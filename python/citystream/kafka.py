@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, times
 from .city import City
 from .errors import ConfigError, KafkaError
-from .names import rename_pairs
+from .names import registry_pairs, rename_pairs
 from .progress import Progress, shown
 from .report import Report
 from .topics import servers_of, topics_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .names import Rename
+    from .names import Rename, SchemaRegistry
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,19 @@ class PublishReport(Report):
 
 
 class Publisher:
-    """Sends events as JSON, keyed by deviceId, idempotently and with acks=all.
+    """Sends events, keyed by deviceId, idempotently and with acks=all.
 
     Use it in a `with`: that flushes and closes it, and raises where an event that was queued by `send` has failed.
 
     Args:
         servers: Bootstrap servers; None takes KAFKA_BOOTSTRAP_SERVERS.
+        format: "json", "avro" (with Confluent's framing), or "arrow" (a message is an Arrow IPC stream of one record
+            batch with many events of one partition's devices); see docs/formats.md.
+        schema_registry: For "avro": the registry's address, or {"url": ..., "user": ..., "password": ..., "ca": ...}.
         compression: "lz4", "zstd", "snappy", "gzip" or "none".
         names: Spelling of the fields on the wire: "camel", as in docs/streams.md, or "snake" (device_id).
-        rename: Other names of single fields: {"make": "brand"} for all streams that have it, {"vehicle": {"make": "brand"}}
-            for one. The rows and tables that you send have the names of docs/streams.md.
+        rename: Other names of single fields: {"make": "brand"} for all streams that have it,
+            {"vehicle": {"make": "brand"}} for one. The rows and tables that you send have the names of docs/streams.md.
         topics: Topic of a stream, such as {"gps": "gps_v2"}; the rest by GPS_TOPIC and so on, else the defaults.
         create_topics: Creates the topics that don't exist, with so many partitions; None leaves it to the broker.
         transactional_id: Sends in transactions under this id.
@@ -82,6 +85,8 @@ class Publisher:
         self,
         servers: str | None = None,
         *,
+        format: str = "json",  # noqa: A002 (what everybody calls it)
+        schema_registry: SchemaRegistry | None = None,
         compression: str = "lz4",
         names: str = "camel",
         rename: Rename | None = None,
@@ -104,6 +109,8 @@ class Publisher:
             timeout_ms=times.duration_ms(timeout, "timeout"),
             names=names,
             rename=rename_pairs(rename),
+            format=format,
+            schema_registry=registry_pairs(schema_registry),
         )
 
     def publish(

@@ -13,7 +13,7 @@ from . import _core, gold, sql, times
 from .arrow import ArrowStream
 from .city import City
 from .errors import ConfigError
-from .names import rename_pairs
+from .names import registry_pairs, rename_pairs
 from .nearest import nearest
 from .progress import Progress, shown
 from .report import Report, size
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from .names import Rename
+    from .names import Rename, SchemaRegistry
 
 # Tables of this prefix are made by SQL, the others by Rust.
 _SQL_TIERS = ("dim.", "gold.")
@@ -205,6 +205,7 @@ class Lake:
         security: Mapping[str, str] | None = None,
         names: str = "camel",
         rename: Rename | None = None,
+        schema_registry: SchemaRegistry | None = None,
         on_gap: str = "error",
         new_epoch: bool = False,
         pipeline: str = "default",
@@ -227,6 +228,9 @@ class Lake:
                 tables always have the names of docs/streams.md.
             rename: Other names of single fields in the topics: {"make": "brand"} for all streams that have it,
                 {"vehicle": {"make": "brand"}} for one.
+            schema_registry: Where the schemas of Avro messages are: the registry's address, or
+                {"url": ..., "user": ..., "password": ..., "ca": ...}. JSON, Avro and Arrow messages are told apart
+                by their first bytes.
             on_gap: What to do where records that were not yet read are gone from the topic: "error".
             new_epoch: Takes a topic that was deleted and made anew from its start.
             pipeline: Name under which the offsets are kept; two pipelines read independently.
@@ -247,8 +251,10 @@ class Lake:
             if isinstance(source, City):
                 if follow:
                     raise ConfigError("follow is given with a city, which ends by itself. Leave it out")
-                if names != "camel" or rename:
-                    raise ConfigError("names or rename are given with a city, which is no topic. Leave them out")
+                if names != "camel" or rename or schema_registry:
+                    raise ConfigError(
+                        "names, rename or schema_registry are given with a city, which is no topic. Leave them out"
+                    )
                 return IngestReport.of(self.core.ingest_city(source.core, progress=callback))
             bounds = {
                 "file_bytes": file_bytes,
@@ -268,6 +274,7 @@ class Lake:
                 timeout_ms=times.duration_ms(timeout, "timeout"),
                 names=names,
                 rename=rename_pairs(rename),
+                schema_registry=registry_pairs(schema_registry),
                 progress=callback,
             )
         return IngestReport.of(found)

@@ -1,4 +1,4 @@
-"""What fields are called on the wire, where others call them otherwise than `docs/streams.md`."""
+"""What fields are called on the wire, and where the schemas of Avro messages are; see `docs/formats.md`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ if TYPE_CHECKING:
 
 # {"make": "brand"} for all streams that have the field, {"vehicle": {"make": "brand"}} for one.
 Rename: TypeAlias = "Mapping[str, str | Mapping[str, str]]"
+
+# The address, or {"url": ..., "user": ..., "password": ..., "ca": a PEM file}.
+SchemaRegistry: TypeAlias = "str | Mapping[str, str]"
+
+
+def registry_pairs(registry: SchemaRegistry | None) -> dict[str, str] | None:
+    """The registry's address and login, as the core takes them."""
+    if registry is None:
+        return None
+    return {"url": registry} if isinstance(registry, str) else dict(registry)
 
 
 def rename_pairs(rename: Rename | None) -> list[tuple[str, str]]:

@@ -118,7 +118,12 @@ SETTINGS = {
         Setting("faults.schema_drift_kind", _text, "a word", "any"),
         Setting("kafka.bootstrap_servers", _text, "a text", None, SERVERS_VARIABLE),
         Setting("kafka.compression", _text, "a text", "lz4"),
+        Setting("kafka.format", _text, "a text", "json"),
         Setting("kafka.names", _text, "a text", "camel"),
+        Setting("kafka.schema_registry", _text, "an address"),
+        Setting("kafka.schema_registry_user", _text, "a text"),
+        Setting("kafka.schema_registry_password", _text, "a text"),
+        Setting("kafka.schema_registry_ca", _text, "a file"),
         Setting("kafka.create_topics", _whole, "a whole number"),
         Setting("kafka.transactional_id", _text, "a text"),
         Setting("kafka.timeout", _text, "a duration", "30s"),
@@ -144,7 +149,12 @@ class Value:
     @property
     def shown(self) -> Any:
         """The value, masked where it is a secret."""
-        secret = self.key.startswith(SECURITY) and any(word in self.key for word in _SECRET)
+        secret = (
+            (self.key.startswith(SECURITY) and any(word in self.key for word in _SECRET))
+            or self.key == "kafka.schema_registry_password"
+            # An address with a login in it, which is refused when it is used.
+            or (self.key == "kafka.schema_registry" and "@" in str(self.value))
+        )
         return MASK if secret and self.value is not None else self.value
 
 
@@ -186,6 +196,14 @@ class Settings:
             **{value.key.removeprefix(f"{SECURITY}."): value.value for value in self._security.values()},
             **flags,
         } or None
+
+    def schema_registry(self, flag: str | None) -> dict[str, str] | None:
+        """Address and login of the schema registry; None where no address is given."""
+        url = self.get("kafka.schema_registry", flag)
+        parts = {name: self.get(f"kafka.schema_registry_{name}") for name in ("user", "password", "ca")}
+        return (
+            None if url is None else {"url": url, **{name: value for name, value in parts.items() if value is not None}}
+        )
 
     def rename(self, flags: Mapping[str, str]) -> dict[str, str] | None:
         """Fields with other names on the wire; None where there are none."""

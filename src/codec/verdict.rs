@@ -2,7 +2,6 @@
 
 use arrow::array::RecordBatch;
 
-use crate::error::Result;
 use crate::schema::{Decoded, Stream};
 
 /// What a decoder says of the records of a batch.
@@ -34,8 +33,8 @@ impl Verdict {
         self.error_detail.push(detail);
     }
     /// With the rows of those that can.
-    pub(super) fn decoded(self, stream: Stream, batch: RecordBatch) -> Result<Decoded> {
+    pub(super) fn decoded(self, stream: Stream, batch: RecordBatch) -> Decoded {
         let Verdict { good, bad, error_stage, error_reason, error_detail } = self;
-        Ok(Decoded { stream, good, batch, bad, error_stage, error_reason, error_detail })
+        Decoded { stream, good, batch, bad, error_stage, error_reason, error_detail }
     }
 }

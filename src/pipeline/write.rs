@@ -108,11 +108,11 @@ pub fn write(
 fn ready(target: &Target, topics: &Topics, wire: &Wire, events: &Events) -> Result<Ready> {
     Ok(match target {
         Target::Ndjson(_) => {
-            let messages = wire.encode(events)?;
+            let messages = wire.encode(events)?.messages;
             Ready::Text(events.stream, messages.values.len() as u64, lines(&messages))
         }
         Target::Stdout => {
-            let messages = wire.encode(events)?;
+            let messages = wire.encode(events)?.messages;
             let text = envelopes(&messages, topics.of(events.stream));
             Ready::Text(events.stream, messages.values.len() as u64, text)
         }

@@ -16,6 +16,7 @@ use crate::city::CityOptions;
 use crate::city::saved::SavedTrace;
 use crate::codec::names::{Case, Names};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kafka::RegistryOptions;
 use crate::pipeline::{Chunk, Source, Target, Topics, Wire, save_trace, write};
 use crate::schema::Stream;
 use crate::sensor::{Faults, SCENARIOS, Scenario, SensorOptions, reference, without_harmed};
@@ -178,7 +179,7 @@ impl City {
                 .help("Leave them out, or write ndjson");
             return Err(to_py(py, &error));
         }
-        let wire = Wire { names };
+        let wire = Wire::json(names);
         let written = blocking::run(py, progress, |run| write(&self.source, &target, &topics, &wire, reference, run))?;
         let report = PyDict::new(py);
         report.set_item("events", by_stream(py, &written.events)?)?;
@@ -302,6 +303,11 @@ pub fn topic_names(names: Option<std::collections::BTreeMap<String, String>>) ->
     let named: Result<Vec<_>> =
         names.unwrap_or_default().into_iter().map(|(stream, topic)| Ok((Stream::parse(&stream)?, topic))).collect();
     Topics::with(named?)
+}
+
+/// Where a schema registry is, from a Python dict.
+pub fn registry_of(pairs: Option<std::collections::BTreeMap<String, String>>) -> Result<Option<RegistryOptions>> {
+    pairs.map(RegistryOptions::from_pairs).transpose()
 }
 
 /// Wire names from a spelling and pairs of the contract's name and another.

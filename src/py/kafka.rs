@@ -9,9 +9,9 @@ use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 
 use super::arrow::reader;
 use super::blocking;
-use super::city::{City, by_stream, names_of, topic_names};
+use super::city::{City, by_stream, names_of, registry_of, topic_names};
 use super::error::to_py;
-use crate::codec::json as codec;
+use crate::codec::{Format, json as codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
 use crate::pipeline::{Pace, Published, Topics, Wire, account, publish, publish_arrow};
@@ -32,7 +32,7 @@ const CLOSE: Duration = Duration::from_secs(150);
 impl Producer {
     #[new]
     #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms,
-        names, rename))]
+        names, rename, format, schema_registry))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -45,6 +45,8 @@ impl Producer {
         timeout_ms: u64,
         names: &str,
         rename: Vec<(String, String)>,
+        format: &str,
+        schema_registry: Option<BTreeMap<String, String>>,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
             let security = security_of(security)?;
@@ -52,7 +54,9 @@ impl Producer {
             let compression = Compression::parse(compression)?;
             let options =
                 PublishOptions { security, compression, timeout, transactional_id, ..PublishOptions::new(servers) };
-            Ok((options, topic_names(Some(topics))?, Wire { names: names_of(names, Some(rename))? }))
+            let names = names_of(names, Some(rename))?;
+            let wire = Wire::new(Format::parse(format)?, names, registry_of(schema_registry)?)?;
+            Ok((options, topic_names(Some(topics))?, wire))
         };
         let (options, topics, wire) = prepared().map_err(|e| to_py(py, &e))?;
         let publisher = blocking::run(py, None, |run| {
@@ -107,9 +111,12 @@ impl Producer {
         let text = dump(py, row)?;
         let send = || {
             let batch = codec::row_from_json(stream, text.as_bytes())?;
-            let messages = self.wire.encode(&Events { stream, batch, harm: Vec::new() })?;
             let never = std::sync::atomic::AtomicBool::new(false);
-            self.with(|publisher| publisher.send(self.topics.of(stream), &messages, &never))
+            self.with(|publisher| {
+                self.wire.prepare([stream], &self.topics, publisher, &never)?;
+                let written = self.wire.encode(&Events { stream, batch, harm: Vec::new() })?;
+                publisher.send_events(self.topics.of(stream), &written.messages, &written.events, &never)
+            })
         };
         py.detach(send).map_err(|e| to_py(py, &e))
     }

@@ -127,6 +127,14 @@ class KafkaOptions:
         list[str] | None,
         _kafka("Another name for a field on the wire, such as make=brand.", metavar="[STREAM.]FIELD=NAME"),
     ] = None
+    schema_registry: Annotated[
+        str | None,
+        _kafka(
+            "Address of the registry with the schemas of Avro messages; its login by CITYSTREAM_SCHEMA_REGISTRY_USER "
+            "and _PASSWORD.",
+            metavar="URL",
+        ),
+    ] = None
 
     def servers(self, settings: Settings) -> str | None:
         """The bootstrap servers, where any are given."""
@@ -147,6 +155,7 @@ class KafkaOptions:
             "security": settings.security(pairs("--security", self.security)),
             "timeout": settings.get("kafka.timeout", self.timeout),
             **self.wire(settings),
+            "schema_registry": settings.schema_registry(self.schema_registry),
         }
 
 

@@ -109,7 +109,7 @@ impl Decoder {
         let schema = decoded_schema(self.stream);
         let mut columns = self.root.finish(schema.fields())?;
         columns.push(Arc::new(self.rescued.finish()?));
-        verdict.decoded(self.stream, RecordBatch::try_new(schema, columns)?)
+        Ok(verdict.decoded(self.stream, RecordBatch::try_new(schema, columns)?))
     }
 
     /// Appends one row, or nothing.
