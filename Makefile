@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench wheels clean system-build system-test dev
+.PHONY: help demo test lint bench fuzz wheels clean system-build system-test dev
 
 PYTHON ?= python3
 VENV   := .venv
@@ -71,11 +71,22 @@ bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: bench
 	cargo build --locked --release --manifest-path benches/peers/nexmark/Cargo.toml --target-dir target/nexmark
 	PYTHONPATH=tests $(BIN)/python -m benches.run --profile $(BENCH_PROFILE) $(BENCH_ARGS)
 
+# Seconds for each decoder.
+FUZZ_SECONDS ?= 60
+
+fuzz: system-build ## Fuzzes each decoder with nightly Rust (first builds everything anew, with sanitizers)
+	@cargo +nightly --version >/dev/null || { echo "missing: nightly Rust: rustup toolchain install nightly" >&2; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+	for target in json avro avro_schema arrow; do \
+	  mkdir -p fuzz/found/$$target; \
+	  cargo +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384; \
+	done
+
 wheels: dev ## The release wheel in dist/, without this machine's paths in it
 	RUSTFLAGS="--remap-path-prefix=$(CURDIR)=citystream --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo" \
 	  $(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python
 
-clean: ## Removes the virtual environments and the demo's lake; cargo's target folder stays
+clean: ## Removes the virtual environments and the demo's lake; cargo's target folders stay
 	rm -rf $(VENV) .venv-bench lake-demo dist
 
 system-build:

@@ -114,11 +114,13 @@ fn the_parts_of_a_city_fill_the_same_tables() {
 }
 
 #[test]
-fn the_same_city_with_other_faults_is_refused_by_name() {
+fn the_same_city_with_other_faults_or_in_another_mode_is_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let lake = open(&folder);
     ingest(&lake, &source(10, faulty())).expect("a run");
-    let error = ingest(&lake, &source(10, SensorOptions::default())).expect_err("other events at the same places");
-    assert_eq!(error.kind(), ErrorKind::Table);
-    assert!(error.to_string().contains("embedded:"), "{error}");
+    for other in [SensorOptions::default(), SensorOptions { compat: true, ..faulty() }] {
+        let error = ingest(&lake, &source(10, other)).expect_err("other events at the same places");
+        assert_eq!(error.kind(), ErrorKind::Table);
+        assert!(error.to_string().contains("embedded:"), "{error}");
+    }
 }

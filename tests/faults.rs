@@ -9,7 +9,7 @@ use std::sync::Arc;
 use _core::city::trace::Windows;
 use _core::city::{City, CityOptions, Simulation, clock};
 use _core::codec::json;
-use _core::pipeline::{Cancel, Run, Source, Target, Topics, write};
+use _core::pipeline::{Cancel, Run, Source, Target, Topics, Wire, write};
 use _core::schema::{Events, Harm, Stream};
 use _core::sensor::{DriftKind, Faults, Hold, Observer, RETRIES, SCENARIOS, Samples, SensorOptions};
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -408,8 +408,8 @@ fn a_file_of_lines_has_a_line_a_message_and_typed_files_leave_harmed_events_out(
     let messages = observe(&source).messages;
     let mut run = Run { cancel: Cancel::default(), progress: &mut |_| {} };
     let lines = Target::Ndjson(folder.path().join("lines"));
-    write(&source, &lines, &Topics::default(), false, &mut run).expect("files");
-    let typed = write(&source, &Target::Null, &Topics::default(), false, &mut run).expect("batches");
+    write(&source, &lines, &Topics::default(), &Wire::default(), false, &mut run).expect("files");
+    let typed = write(&source, &Target::Null, &Topics::default(), &Wire::default(), false, &mut run).expect("batches");
     let mut nulls = 0;
     for (stream, messages) in messages {
         let path = folder.path().join("lines").join(format!("{}.ndjson", stream.default_topic()));

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use _core::city::{CityOptions, clock};
-use _core::pipeline::{Cancel, Run, Source, Target, Topics, write};
+use _core::pipeline::{Cancel, Run, Source, Target, Topics, Wire, write};
 use _core::schema::Stream;
 use _core::sensor::{Faults, SensorOptions};
 use sha2::{Digest, Sha256};
@@ -51,7 +51,8 @@ fn sums(threads: usize) -> BTreeMap<String, String> {
     for (kind, target) in kinds {
         let out = folder.path().join(kind);
         let mut run = Run { cancel: Cancel::default(), progress: &mut |_| {} };
-        let written = write(&source(threads), &target(out), &Topics::default(), true, &mut run).expect("files");
+        let written =
+            write(&source(threads), &target(out), &Topics::default(), &Wire::default(), true, &mut run).expect("files");
         assert_eq!(written.files.len(), 9, "every stream has its file, also an empty one");
         for file in written.files {
             let name = file.strip_prefix(folder.path()).expect("a file of ours").display().to_string();

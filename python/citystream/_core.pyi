@@ -264,6 +264,8 @@ class City:
         out: str | None = None,
         reference: bool = False,
         topics: dict[str, str] | None = None,
+        names: str = "camel",
+        rename: list[tuple[str, str]] | None = None,
         progress: _Progress = None,
     ) -> dict[str, Any]:
         """Writes the events to files or standard output.
@@ -274,6 +276,8 @@ class City:
             out: The folder.
             reference: Whether to write the reference stream too.
             topics: Topic of a stream, where it isn't the default.
+            names: "camel" or "snake"; with `rename` for texts only.
+            rename: Pairs of a field, "stream.field" for one stream, and its name on the wire.
             progress: See the module.
 
         Returns:
@@ -299,6 +303,10 @@ class Producer:
         topics: dict[str, str],
         create_topics: int | None,
         timeout_ms: int,
+        names: str,
+        rename: list[tuple[str, str]],
+        format: str,  # noqa: A002
+        schema_registry: dict[str, str] | None,
     ) -> Producer: ...
     def publish_city(
         self, city: City, *, speed: float | None, rate: float | None, progress: _Progress
@@ -370,6 +378,9 @@ class Lake:
         pipeline: str,
         options: dict[str, int],
         timeout_ms: int,
+        names: str,
+        rename: list[tuple[str, str]],
+        schema_registry: dict[str, str] | None,
         progress: _Progress,
     ) -> dict[str, Any]:
         """Kafka → bronze, from where the tables stand to the topics' end, or on and on.

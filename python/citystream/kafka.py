@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, times
 from .city import City
 from .errors import ConfigError, KafkaError
+from .names import registry_pairs, rename_pairs
 from .progress import Progress, shown
 from .report import Report
 from .topics import servers_of, topics_of
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from .names import Rename, SchemaRegistry
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,19 @@ class PublishReport(Report):
 
 
 class Publisher:
-    """Sends events as JSON, keyed by deviceId, idempotently and with acks=all.
+    """Sends events, keyed by deviceId, idempotently and with acks=all.
 
     Use it in a `with`: that flushes and closes it, and raises where an event that was queued by `send` has failed.
 
     Args:
         servers: Bootstrap servers; None takes KAFKA_BOOTSTRAP_SERVERS.
+        format: "json", "avro" (with Confluent's framing), or "arrow" (a message is an Arrow IPC stream of one record
+            batch with many events of one partition's devices); see docs/formats.md.
+        schema_registry: For "avro": the registry's address, or {"url": ..., "user": ..., "password": ..., "ca": ...}.
         compression: "lz4", "zstd", "snappy", "gzip" or "none".
+        names: Spelling of the fields on the wire: "camel", as in docs/streams.md, or "snake" (device_id).
+        rename: Other names of single fields: {"make": "brand"} for all streams that have it,
+            {"vehicle": {"make": "brand"}} for one. The rows and tables that you send have the names of docs/streams.md.
         topics: Topic of a stream, such as {"gps": "gps_v2"}; the rest by GPS_TOPIC and so on, else the defaults.
         create_topics: Creates the topics that don't exist, with so many partitions; None leaves it to the broker.
         transactional_id: Sends in transactions under this id.
@@ -76,7 +85,11 @@ class Publisher:
         self,
         servers: str | None = None,
         *,
+        format: str = "json",  # noqa: A002 (what everybody calls it)
+        schema_registry: SchemaRegistry | None = None,
         compression: str = "lz4",
+        names: str = "camel",
+        rename: Rename | None = None,
         topics: Mapping[str, str] | None = None,
         create_topics: int | None = None,
         transactional_id: str | None = None,
@@ -94,6 +107,10 @@ class Publisher:
             topics=self.topics,
             create_topics=create_topics,
             timeout_ms=times.duration_ms(timeout, "timeout"),
+            names=names,
+            rename=rename_pairs(rename),
+            format=format,
+            schema_registry=registry_pairs(schema_registry),
         )
 
     def publish(

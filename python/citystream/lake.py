@@ -13,6 +13,7 @@ from . import _core, gold, sql, times
 from .arrow import ArrowStream
 from .city import City
 from .errors import ConfigError
+from .names import registry_pairs, rename_pairs
 from .nearest import nearest
 from .progress import Progress, shown
 from .report import Report, size
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import datetime as dt
     import os
     from collections.abc import Iterator, Mapping
+
+    from .names import Rename, SchemaRegistry
 
 # Tables of this prefix are made by SQL, the others by Rust.
 _SQL_TIERS = ("dim.", "gold.")
@@ -200,6 +203,9 @@ class Lake:
         follow: bool = False,
         topics: Mapping[str, str] | None = None,
         security: Mapping[str, str] | None = None,
+        names: str = "camel",
+        rename: Rename | None = None,
+        schema_registry: SchemaRegistry | None = None,
         on_gap: str = "error",
         new_epoch: bool = False,
         pipeline: str = "default",
@@ -218,6 +224,13 @@ class Lake:
             topics: Topic of a stream; the rest by GPS_TOPIC and so on, else the defaults. A default topic that doesn't
                 exist gives a warning.
             security: Settings of librdkafka.
+            names: Spelling of the fields in the topics: "camel", as in docs/streams.md, or "snake" (device_id). The
+                tables always have the names of docs/streams.md.
+            rename: Other names of single fields in the topics: {"make": "brand"} for all streams that have it,
+                {"vehicle": {"make": "brand"}} for one.
+            schema_registry: Where the schemas of Avro messages are: the registry's address, or
+                {"url": ..., "user": ..., "password": ..., "ca": ...}. JSON, Avro and Arrow messages are told apart
+                by their first bytes.
             on_gap: What to do where records that were not yet read are gone from the topic: "error".
             new_epoch: Takes a topic that was deleted and made anew from its start.
             pipeline: Name under which the offsets are kept; two pipelines read independently.
@@ -238,6 +251,10 @@ class Lake:
             if isinstance(source, City):
                 if follow:
                     raise ConfigError("follow is given with a city, which ends by itself. Leave it out")
+                if names != "camel" or rename or schema_registry:
+                    raise ConfigError(
+                        "names, rename or schema_registry are given with a city, which is no topic. Leave them out"
+                    )
                 return IngestReport.of(self.core.ingest_city(source.core, progress=callback))
             bounds = {
                 "file_bytes": file_bytes,
@@ -255,6 +272,9 @@ class Lake:
                 pipeline=pipeline,
                 options={name: value for name, value in bounds.items() if value is not None},
                 timeout_ms=times.duration_ms(timeout, "timeout"),
+                names=names,
+                rename=rename_pairs(rename),
+                schema_registry=registry_pairs(schema_registry),
                 progress=callback,
             )
         return IngestReport.of(found)

@@ -27,6 +27,9 @@ MASK = "********"
 # Any setting of librdkafka: [kafka.security] "sasl.username" = …, or CITYSTREAM_KAFKA_SASL_USERNAME.
 SECURITY = "kafka.security"
 SECURITY_PREFIX = "CITYSTREAM_KAFKA_"
+# Any field of a stream: [kafka.rename] make = "brand", or CITYSTREAM_RENAME="make=brand,vehicle.model=type".
+RENAME = "kafka.rename"
+RENAME_VARIABLE = "CITYSTREAM_RENAME"
 _SECRET = ("password", "secret", "pem", "key", "token", "jaas")
 
 
@@ -124,6 +127,12 @@ SETTINGS = {
         Setting("faults.schema_drift_kind", _text, "a word", "any"),
         Setting("kafka.bootstrap_servers", _text, "a text", None, SERVERS_VARIABLE),
         Setting("kafka.compression", _text, "a text", "lz4"),
+        Setting("kafka.format", _text, "a text", "json"),
+        Setting("kafka.names", _text, "a text", "camel"),
+        Setting("kafka.schema_registry", _text, "an address"),
+        Setting("kafka.schema_registry_user", _text, "a text"),
+        Setting("kafka.schema_registry_password", _text, "a text"),
+        Setting("kafka.schema_registry_ca", _text, "a file"),
         Setting("kafka.create_topics", _whole, "a whole number"),
         Setting("kafka.transactional_id", _text, "a text"),
         Setting("kafka.timeout", _text, "a duration", "30s"),
@@ -149,7 +158,12 @@ class Value:
     @property
     def shown(self) -> Any:
         """The value, masked where it is a secret."""
-        secret = self.key.startswith(SECURITY) and any(word in self.key for word in _SECRET)
+        secret = (
+            (self.key.startswith(SECURITY) and any(word in self.key for word in _SECRET))
+            or self.key == "kafka.schema_registry_password"
+            # An address with a login in it, which is refused when it is used.
+            or (self.key == "kafka.schema_registry" and "@" in str(self.value))
+        )
         return MASK if secret and self.value is not None else self.value
 
 
@@ -165,6 +179,7 @@ class Settings:
         named = self._environment.get(FILE_VARIABLE)
         self.path = path or Path(named or FILE)
         self._security: dict[str, Value] = {}
+        self._rename: dict[str, Value] = {}
         self._values = {key: Value(key, setting.default, "default") for key, setting in SETTINGS.items()}
         if self.path.exists():
             self._read_file()
@@ -191,8 +206,24 @@ class Settings:
             **flags,
         } or None
 
+    def schema_registry(self, flag: str | None) -> dict[str, str] | None:
+        """Address and login of the schema registry; None where no address is given."""
+        url = self.get("kafka.schema_registry", flag)
+        parts = {name: self.get(f"kafka.schema_registry_{name}") for name in ("user", "password", "ca")}
+        return (
+            None if url is None else {"url": url, **{name: value for name, value in parts.items() if value is not None}}
+        )
+
+    def rename(self, flags: Mapping[str, str]) -> dict[str, str] | None:
+        """Fields with other names on the wire; None where there are none."""
+        return {
+            **{value.key.removeprefix(f"{RENAME}."): value.value for value in self._rename.values()},
+            **flags,
+        } or None
+
     def __iter__(self) -> Iterator[Value]:
         yield from self._values.values()
+        yield from self._rename.values()
         yield from self._security.values()
 
     def _set(self, key: str, value: Any, source: str) -> None:
@@ -212,6 +243,10 @@ class Settings:
         for key, value in _flat(tables):
             if key.startswith(f"{SECURITY}."):
                 self._security[key] = Value(key, _security_text(value), str(self.path))
+            elif key.startswith(f"{RENAME}."):
+                if not isinstance(value, str):
+                    raise ConfigError(f"{self.path}: {key} = {value!r} is not a text")
+                self._rename[key] = Value(key, value, str(self.path))
             elif key in SETTINGS:
                 self._set(key, value, str(self.path))
             else:
@@ -224,6 +259,11 @@ class Settings:
                 if self._environment.get(name):
                     self._set(key, self._environment[name], name)
                     break
+        for pair in _texts(self._environment.get(RENAME_VARIABLE, "")):
+            field, equals, value = pair.partition("=")
+            if not field or not equals:
+                raise ConfigError(f"{RENAME_VARIABLE}: {pair!r} is no FIELD=NAME. Write it like make=brand")
+            self._rename[f"{RENAME}.{field}"] = Value(f"{RENAME}.{field}", value, RENAME_VARIABLE)
         for name, value in self._environment.items():
             if name.startswith(SECURITY_PREFIX) and value:
                 key = f"{SECURITY}.{name.removeprefix(SECURITY_PREFIX).lower().replace('_', '.')}"

@@ -19,7 +19,7 @@ pub const MAX_TOPICS: usize = 64;
 /// Different reasons kept for each topic.
 const MAX_REASONS: usize = 5;
 
-/// What became of the messages of one topic.
+/// What became of the messages of one topic; one that holds many events counts for so many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicReport {
     /// Handed over by `send`: the sum of the next three.
@@ -113,8 +113,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn refuse(&self, reason: &str) {
-        self.failed.fetch_add(1, Relaxed);
+    pub(super) fn refuse(&self, events: u64, reason: &str) {
+        self.failed.fetch_add(events, Relaxed);
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         if reasons.len() < MAX_REASONS && !reasons.iter().any(|known| known == reason) {
             reasons.push(reason.to_owned());
@@ -134,6 +134,15 @@ impl Tally {
             reasons: self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
+}
+
+/// What travels with a message: its topic's number and the events in it.
+pub(super) fn label(topic: usize, events: u32) -> usize {
+    topic + MAX_TOPICS * events as usize
+}
+
+fn labelled(label: usize) -> (usize, u64) {
+    (label % MAX_TOPICS, (label / MAX_TOPICS) as u64)
 }
 
 /// rdkafka's context: the journal, and a tally for each topic, by the number that travels with each message.
@@ -170,19 +179,20 @@ impl ClientContext for Ledger {
 impl ProducerContext for Ledger {
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, label: usize) {
+        let (topic, events) = labelled(label);
         let Some(tally) = self.tallies.get(topic).and_then(OnceLock::get) else { return };
         match result {
             Ok(message) => {
                 let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
                 tally.bytes.fetch_add(bytes as u64, Relaxed);
-                tally.delivered.fetch_add(1, Relaxed);
+                tally.delivered.fetch_add(events, Relaxed);
             }
             Err((error, _)) => match error.rdkafka_error_code() {
                 // Given up by `close` or by the drop: it stays counted as queued.
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                Some(code) => tally.refuse(&code.to_string()),
-                None => tally.refuse(&error.to_string()),
+                Some(code) => tally.refuse(events, &code.to_string()),
+                None => tally.refuse(events, &error.to_string()),
             },
         }
     }
@@ -193,10 +203,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_label_holds_topic_and_events() {
+        for (topic, events) in [(0, 1), (63, 1), (5, u32::MAX)] {
+            assert_eq!(labelled(label(topic, events)), (topic, u64::from(events)));
+        }
+    }
+
+    #[test]
     fn reasons_are_few_and_different() {
         let tally = Tally::new("t");
         for reason in ["a", "a", "b", "c", "d", "e", "f"] {
-            tally.refuse(reason);
+            tally.refuse(1, reason);
         }
         let report = tally.report();
         assert_eq!((report.failed, report.reasons.join("")), (7, "abcde".to_owned()));

@@ -6,6 +6,7 @@
 //! | read | [`Consumer`] | [`consume`] |
 //! | create and describe topics | [`Topics`] | [`topics`] |
 //! | log in | [`Security`] | [`auth`] |
+//! | keep schemas | [`Registry`] | [`registry`] |
 //!
 //! Rules that hold for all of them:
 //! - **One thread at a time.** A client is moved, not shared; librdkafka's own threads do the network's work.
@@ -19,15 +20,19 @@
 pub mod auth;
 pub mod consume;
 pub mod publish;
+pub mod registry;
 pub mod topics;
 
 mod client;
 mod headers;
 mod ledger;
 mod native;
+mod partition;
 mod slot;
 
 pub use auth::Security;
 pub use consume::{ConsumeOptions, Consumer, Fetched, Gap, Position};
+pub use partition::partition_of;
 pub use publish::{Compression, PublishOptions, Publisher, Report, TopicReport, Watch};
+pub use registry::{Registry, RegistryOptions};
 pub use topics::{Creation, NewTopic, Partition, Topic, Topics};

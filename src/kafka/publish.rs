@@ -55,7 +55,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use super::auth::Security;
 use super::client::{self, TICK};
-use super::ledger::{Ledger, Tally};
+use super::ledger::{Ledger, Tally, label};
 pub use super::ledger::{MAX_TOPICS, Report, TopicReport, Watch};
 use super::native::kept::Kept;
 use crate::error::{Error, ErrorKind, Result};
@@ -225,6 +225,15 @@ impl Publisher {
     /// producer that can't go on (fenced off, its transaction expired); `Connection` when no broker knows the topic in time;
     /// `Config` for a 65th topic; `Interrupted`; `Forked`. The messages before the error are in the account.
     pub fn send(&mut self, topic: &str, messages: &Messages, cancel: &AtomicBool) -> Result<()> {
+        self.send_events(topic, messages, &[], cancel)
+    }
+
+    /// As [`send`](Self::send), for messages that hold so many events each, which is what the account then counts. A
+    /// message without a number holds one.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_events(&mut self, topic: &str, messages: &Messages, events: &[u32], cancel: &AtomicBool) -> Result<()> {
         self.producer.check()?;
         let number = self.number(topic, cancel)?;
         let producer = &*self.producer;
@@ -233,26 +242,30 @@ impl Publisher {
         };
         let (keys, values) = (&messages.keys, &messages.values);
         for row in 0..values.len() {
-            let mut record = BaseRecord::<str, [u8], usize>::with_opaque_to(topic, number);
+            let events = events.get(row).copied().unwrap_or(1);
+            let mut record = BaseRecord::<str, [u8], usize>::with_opaque_to(topic, label(number, events));
             record.key = keys.is_valid(row).then(|| keys.value(row));
             record.payload = values.is_valid(row).then(|| values.value(row));
-            tally.sent.fetch_add(1, Relaxed);
+            tally.sent.fetch_add(u64::from(events), Relaxed);
             while let Err((error, back)) = producer.send(record) {
                 record = back;
                 match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::QueueFull) => {
                         if cancel.load(Relaxed) {
-                            tally.sent.fetch_sub(1, Relaxed);
+                            tally.sent.fetch_sub(u64::from(events), Relaxed);
                             return Err(client::interrupted("publishing"));
                         }
                         producer.poll(SERVE);
                     }
                     Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State | RDKafkaErrorCode::Fenced) => {
-                        tally.sent.fetch_sub(1, Relaxed);
+                        tally.sent.fetch_sub(u64::from(events), Relaxed);
                         return Err(self.broken(&error));
                     }
                     code => {
-                        tally.refuse(&code.map_or_else(|| error.to_string(), |code| code.to_string()));
+                        tally.refuse(
+                            u64::from(events),
+                            &code.map_or_else(|| error.to_string(), |code| code.to_string()),
+                        );
                         break;
                     }
                 }
@@ -308,6 +321,24 @@ impl Publisher {
                 return Err(unknown.unwrap_or_else(|| client::unreachable(servers, limit, journal)));
             }
             std::thread::sleep(TICK / 2);
+        }
+    }
+
+    /// The partitions that a topic has now.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send) for the topic.
+    pub fn partitions(&mut self, topic: &str, cancel: &AtomicBool) -> Result<i32> {
+        self.producer.check()?;
+        self.number(topic, cancel)?;
+        let found = self.producer.client().fetch_metadata(Some(topic), self.options.timeout);
+        let count =
+            |metadata: rdkafka::metadata::Metadata| metadata.topics().first().map(|t| t.partitions().len() as i32);
+        match found.map(count) {
+            Ok(Some(partitions)) => Ok(partitions),
+            _ => {
+                Err(client::unreachable(&self.options.servers, self.options.timeout, &self.producer.context().journal))
+            }
         }
     }
 

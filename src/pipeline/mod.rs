@@ -9,6 +9,7 @@ mod progress;
 mod publish;
 mod topics;
 mod trace;
+mod wire;
 mod write;
 
 pub use ingest::{Ingested, KafkaIngest, OnGap, PartitionProgress, ingest_city, ingest_kafka};
@@ -19,4 +20,5 @@ pub use progress::{Cancel, Progress, Run};
 pub use publish::{Published, account, publish, publish_arrow};
 pub use topics::Topics;
 pub use trace::save_trace;
+pub use wire::Wire;
 pub use write::{Target, Written, write};

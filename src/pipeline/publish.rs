@@ -11,10 +11,10 @@ use super::observe::{Chunk, Source};
 use super::pace::{Pace, Pacer};
 use super::progress::Run;
 use super::topics::Topics;
-use crate::codec::json as codec;
+use super::wire::{Wire, Written};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::kafka::{Publisher, Report};
-use crate::schema::{Events, Messages, Stream};
+use crate::schema::{Events, Stream};
 
 /// What became of a run's messages.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +38,22 @@ const SETTLE: Duration = Duration::from_secs(150);
 
 /// Events of one stream on their way, with the instants at which they are sent, in milliseconds.
 struct Outgoing {
-    messages: Messages,
+    written: Written,
     sent: Vec<i64>,
+}
+
+impl Outgoing {
+    /// The instant at which a message leaves: that of its last event.
+    fn leaves(&self, message: usize) -> i64 {
+        let row = self.written.last.get(message).map_or(message, |row| *row as usize);
+        self.sent.get(row).copied().unwrap_or(i64::MAX)
+    }
+
+    /// Messages from `at` on that leave before `time`, and the first of them not to.
+    fn until(&self, at: usize, time: i64) -> usize {
+        let count = self.written.messages.values.len();
+        (at..count).find(|message| self.leaves(*message) >= time).unwrap_or(count)
+    }
 }
 
 /// Observes the whole run and sends it, the reference rows first. Returns when each message is delivered or failed.
@@ -50,23 +64,34 @@ pub fn publish(
     publisher: &mut Publisher,
     source: &Source,
     topics: &Topics,
+    wire: &Wire,
     pace: Pace,
     run: &mut Run<'_>,
 ) -> Result<Published> {
     let before = publisher.report();
-    let outcome = send_all(publisher, source, topics, pace, run);
+    let outcome = send_all(publisher, source, topics, wire, pace, run);
     settle(publisher, topics, &before, outcome, run)
 }
 
-fn send_all(publisher: &mut Publisher, source: &Source, topics: &Topics, pace: Pace, run: &mut Run<'_>) -> Result<()> {
+fn send_all(
+    publisher: &mut Publisher,
+    source: &Source,
+    topics: &Topics,
+    wire: &Wire,
+    pace: Pace,
+    run: &mut Run<'_>,
+) -> Result<()> {
+    wire.check_faults(&source.sensors().faults)?;
+    let streams = source.streams().into_iter().chain([Stream::Reference]);
+    wire.prepare(streams, topics, publisher, run.cancel.flag())?;
     for events in source.reference()? {
-        publisher.send(topics.of(Stream::Reference), &codec::encode(&events)?, run.cancel.flag())?;
+        send(publisher, topics, &wire.encode(&events)?, run)?;
     }
-    let paced = pace != Pace::Max;
+    let (paced, wire) = (pace != Pace::Max, wire.clone());
     let encode = move |chunk: Chunk| {
         let out = chunk.events.iter().map(|events| {
             let sent = if paced { sent_times(events) } else { Vec::new() };
-            Ok(Outgoing { messages: codec::encode(events)?, sent })
+            Ok(Outgoing { written: wire.encode(events)?, sent })
         });
         Ok((chunk.until, out.collect::<Result<Vec<_>>>()?))
     };
@@ -78,12 +103,17 @@ fn send_all(publisher: &mut Publisher, source: &Source, topics: &Topics, pace: P
             send_paced(publisher, topics, &mut pacer, &outgoing, run)?;
         } else {
             for out in &outgoing {
-                publisher.send(topics.of(out.messages.stream), &out.messages, run.cancel.flag())?;
+                send(publisher, topics, &out.written, run)?;
             }
         }
         run.step("publish", (until - start) as u64, Some(duration as u64), "ms")?;
     }
     Ok(())
+}
+
+fn send(publisher: &mut Publisher, topics: &Topics, written: &Written, run: &Run<'_>) -> Result<()> {
+    let topic = topics.of(written.messages.stream);
+    publisher.send_events(topic, &written.messages, &written.events, run.cancel.flag())
 }
 
 /// Sends the streams' events merged by the instant at which they are sent.
@@ -100,16 +130,19 @@ fn send_paced(
     let cancel = run.cancel.clone();
     let publisher = std::cell::RefCell::new(publisher);
     let leave = |_, to: usize| {
-        // All events before the slice's last instant leave, and of that instant those that the slice has room for.
+        // All events before the slice's last instant leave, and of that instant those that the slice has room for. A
+        // message of many events leaves with its last one.
         let last = times[to - 1];
-        let mut room = to - at.iter().sum::<usize>();
+        let mut room = to.saturating_sub(at.iter().sum());
         for pass in [last, last + 1] {
             for (out, at) in outgoing.iter().zip(&mut at) {
-                let until = out.sent.partition_point(|t| *t < pass).min(*at + room);
+                let many = !out.written.events.is_empty();
+                let until = if many { out.until(*at, last + 1) } else { out.until(*at, pass).min(*at + room) };
                 if until > *at {
-                    let slice = out.messages.slice(*at, until - *at);
-                    publisher.borrow_mut().send(topics.of(slice.stream), &slice, cancel.flag())?;
-                    room -= until - *at;
+                    let slice = out.written.messages.slice(*at, until - *at);
+                    let events = out.written.events.get(*at..until).unwrap_or_default();
+                    publisher.borrow_mut().send_events(topics.of(slice.stream), &slice, events, cancel.flag())?;
+                    room = room.saturating_sub(until - *at);
                     *at = until;
                 }
             }
@@ -134,11 +167,12 @@ pub fn publish_arrow(
     publisher: &mut Publisher,
     stream: Stream,
     topics: &Topics,
+    wire: &Wire,
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<Published> {
     let before = publisher.report();
-    let outcome = send_batches(publisher, stream, topics, batches, run);
+    let outcome = send_batches(publisher, stream, topics, wire, batches, run);
     settle(publisher, topics, &before, outcome, run)
 }
 
@@ -146,14 +180,16 @@ fn send_batches(
     publisher: &mut Publisher,
     stream: Stream,
     topics: &Topics,
+    wire: &Wire,
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<()> {
+    wire.prepare([stream], topics, publisher, run.cancel.flag())?;
     let mut sent = 0;
     for batch in batches {
         let batch = conform(stream, &batch.context(ErrorKind::Decode, || "the Arrow data can't be read".to_owned())?)?;
         let events = Events { stream, batch, harm: Vec::new() };
-        publisher.send(topics.of(stream), &codec::encode(&events)?, run.cancel.flag())?;
+        send(publisher, topics, &wire.encode(&events)?, run)?;
         sent += events.batch.num_rows() as u64;
         run.step("publish", sent, None, "events")?;
     }

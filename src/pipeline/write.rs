@@ -14,7 +14,7 @@ use super::observe::{Chunk, Source};
 use super::pool::Pool;
 use super::progress::Run;
 use super::topics::Topics;
-use crate::codec::json as codec;
+use super::wire::Wire;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::{Events, Messages, Stream};
 use crate::sensor::without_harmed;
@@ -62,6 +62,7 @@ pub fn write(
     source: &Source,
     target: &Target,
     topics: &Topics,
+    wire: &Wire,
     with_reference: bool,
     run: &mut Run<'_>,
 ) -> Result<Written> {
@@ -75,13 +76,14 @@ pub fn write(
     if with_reference {
         for events in source.reference()? {
             written.reference += events.batch.num_rows() as u64;
-            sink.write(ready(target, topics, &events)?)?;
+            sink.write(ready(target, topics, wire, &events)?)?;
         }
     }
     let (start, duration) = (source.city().options.start, source.city().options.duration);
-    let (for_work, names) = (target.clone(), topics.clone());
+    let (for_work, names, wire) = (target.clone(), topics.clone(), wire.clone());
     let work = move |chunk: Chunk| {
-        let ready: Result<Vec<Ready>> = chunk.events.iter().map(|events| ready(&for_work, &names, events)).collect();
+        let ready: Result<Vec<Ready>> =
+            chunk.events.iter().map(|events| ready(&for_work, &names, &wire, events)).collect();
         Ok((chunk.until, ready?))
     };
     for stream in source.streams() {
@@ -103,14 +105,14 @@ pub fn write(
     Ok(written)
 }
 
-fn ready(target: &Target, topics: &Topics, events: &Events) -> Result<Ready> {
+fn ready(target: &Target, topics: &Topics, wire: &Wire, events: &Events) -> Result<Ready> {
     Ok(match target {
         Target::Ndjson(_) => {
-            let messages = codec::encode(events)?;
+            let messages = wire.encode(events)?.messages;
             Ready::Text(events.stream, messages.values.len() as u64, lines(&messages))
         }
         Target::Stdout => {
-            let messages = codec::encode(events)?;
+            let messages = wire.encode(events)?.messages;
             let text = envelopes(&messages, topics.of(events.stream));
             Ready::Text(events.stream, messages.values.len() as u64, text)
         }

@@ -14,8 +14,10 @@ use super::blocking;
 use super::error::to_py;
 use crate::city::CityOptions;
 use crate::city::saved::SavedTrace;
+use crate::codec::names::{Case, Names};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Chunk, Source, Target, Topics, save_trace, write};
+use crate::kafka::RegistryOptions;
+use crate::pipeline::{Chunk, Source, Target, Topics, Wire, save_trace, write};
 use crate::schema::Stream;
 use crate::sensor::{Faults, SCENARIOS, Scenario, SensorOptions, reference, without_harmed};
 
@@ -157,7 +159,8 @@ impl City {
         blocking::run(py, progress, |run| save_trace(&self.source, &folder, run))
     }
 
-    #[pyo3(signature = (*, to, out = None, reference = false, topics = None, progress = None))]
+    #[pyo3(signature = (*, to, out = None, reference = false, topics = None, names = "camel", rename = None, progress = None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn write<'py>(
         &self,
         py: Python<'py>,
@@ -165,12 +168,21 @@ impl City {
         out: Option<String>,
         reference: bool,
         topics: Option<std::collections::BTreeMap<String, String>>,
+        names: &str,
+        rename: Option<Vec<(String, String)>>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let began = std::time::Instant::now();
         let target = target(to, out).map_err(|e| to_py(py, &e))?;
         let topics = topic_names(topics).map_err(|e| to_py(py, &e))?;
-        let written = blocking::run(py, progress, |run| write(&self.source, &target, &topics, reference, run))?;
+        let names = names_of(names, rename).map_err(|e| to_py(py, &e))?;
+        if names != *Names::contract() && !matches!(target, Target::Ndjson(_) | Target::Stdout) {
+            let error = Error::config(format!("names or rename are given for {to}, whose columns have the contract's"))
+                .help("Leave them out, or write ndjson");
+            return Err(to_py(py, &error));
+        }
+        let wire = Wire::json(names);
+        let written = blocking::run(py, progress, |run| write(&self.source, &target, &topics, &wire, reference, run))?;
         let report = PyDict::new(py);
         report.set_item("events", by_stream(py, &written.events)?)?;
         report.set_item("reference", written.reference)?;
@@ -293,6 +305,16 @@ pub fn topic_names(names: Option<std::collections::BTreeMap<String, String>>) ->
     let named: Result<Vec<_>> =
         names.unwrap_or_default().into_iter().map(|(stream, topic)| Ok((Stream::parse(&stream)?, topic))).collect();
     Topics::with(named?)
+}
+
+/// Where a schema registry is, from a Python dict.
+pub fn registry_of(pairs: Option<std::collections::BTreeMap<String, String>>) -> Result<Option<RegistryOptions>> {
+    pairs.map(RegistryOptions::from_pairs).transpose()
+}
+
+/// Wire names from a spelling and pairs of the contract's name and another.
+pub fn names_of(names: &str, rename: Option<Vec<(String, String)>>) -> Result<Names> {
+    Names::new(Case::parse(names)?, &rename.unwrap_or_default())
 }
 
 fn target(to: &str, out: Option<String>) -> Result<Target> {

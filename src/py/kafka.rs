@@ -9,12 +9,12 @@ use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 
 use super::arrow::reader;
 use super::blocking;
-use super::city::{City, by_stream, topic_names};
+use super::city::{City, by_stream, names_of, registry_of, topic_names};
 use super::error::to_py;
-use crate::codec::json as codec;
+use crate::codec::{Format, json as codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
-use crate::pipeline::{Pace, Published, Topics, account, publish, publish_arrow};
+use crate::pipeline::{Pace, Published, Topics, Wire, account, publish, publish_arrow};
 use crate::schema::{Events, Stream};
 
 /// A Kafka producer. `close` must be called: dropping it discards what it still holds.
@@ -22,6 +22,7 @@ use crate::schema::{Events, Stream};
 pub struct Producer {
     publisher: Mutex<Option<Publisher>>,
     topics: Topics,
+    wire: Wire,
 }
 
 /// What is queued at `close` gets this long; librdkafka gives a message up before.
@@ -30,7 +31,8 @@ const CLOSE: Duration = Duration::from_secs(150);
 #[pymethods]
 impl Producer {
     #[new]
-    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms))]
+    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms,
+        names, rename, format, schema_registry))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -41,6 +43,10 @@ impl Producer {
         topics: BTreeMap<String, String>,
         create_topics: Option<i32>,
         timeout_ms: u64,
+        names: &str,
+        rename: Vec<(String, String)>,
+        format: &str,
+        schema_registry: Option<BTreeMap<String, String>>,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
             let security = security_of(security)?;
@@ -48,9 +54,11 @@ impl Producer {
             let compression = Compression::parse(compression)?;
             let options =
                 PublishOptions { security, compression, timeout, transactional_id, ..PublishOptions::new(servers) };
-            Ok((options, topic_names(Some(topics))?))
+            let names = names_of(names, Some(rename))?;
+            let wire = Wire::new(Format::parse(format)?, names, registry_of(schema_registry)?)?;
+            Ok((options, topic_names(Some(topics))?, wire))
         };
-        let (options, topics) = prepared().map_err(|e| to_py(py, &e))?;
+        let (options, topics, wire) = prepared().map_err(|e| to_py(py, &e))?;
         let publisher = blocking::run(py, None, |run| {
             let cancel = run.cancel.flag();
             if let Some(partitions) = create_topics {
@@ -59,7 +67,7 @@ impl Producer {
             }
             Publisher::open(options, cancel)
         })?;
-        Ok(Self { publisher: Mutex::new(Some(publisher)), topics })
+        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, wire })
     }
 
     #[pyo3(signature = (city, *, speed, rate, progress))]
@@ -76,7 +84,7 @@ impl Producer {
         let source = city.source.clone();
         drop(city);
         let done = blocking::run(py, progress, |run| {
-            self.with(|publisher| publish(publisher, &source, &self.topics, pace, run))
+            self.with(|publisher| publish(publisher, &source, &self.topics, &self.wire, pace, run))
         })?;
         report(py, &done, began)
     }
@@ -93,7 +101,7 @@ impl Producer {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
         let batches = reader(data)?;
         let done = blocking::run(py, progress, |run| {
-            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, batches, run))
+            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, &self.wire, batches, run))
         })?;
         report(py, &done, began)
     }
@@ -103,9 +111,12 @@ impl Producer {
         let text = dump(py, row)?;
         let send = || {
             let batch = codec::row_from_json(stream, text.as_bytes())?;
-            let messages = codec::encode(&Events { stream, batch, harm: Vec::new() })?;
             let never = std::sync::atomic::AtomicBool::new(false);
-            self.with(|publisher| publisher.send(self.topics.of(stream), &messages, &never))
+            self.with(|publisher| {
+                self.wire.prepare([stream], &self.topics, publisher, &never)?;
+                let written = self.wire.encode(&Events { stream, batch, harm: Vec::new() })?;
+                publisher.send_events(self.topics.of(stream), &written.messages, &written.events, &never)
+            })
         };
         py.detach(send).map_err(|e| to_py(py, &e))
     }

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::arrow::{ArrowSchema, ArrowStream, reader};
 use super::blocking;
-use super::city::{City, by_stream, topic_names};
+use super::city::{City, by_stream, names_of, registry_of, topic_names};
 use super::error::to_py;
 use super::kafka::security_of;
 use crate::error::{Error, Result};
@@ -62,7 +62,8 @@ impl Lake {
         report(py, &done, began)
     }
 
-    #[pyo3(signature = (servers, *, topics, security, follow, on_gap, new_epoch, pipeline, options, timeout_ms, progress))]
+    #[pyo3(signature = (servers, *, topics, security, follow, on_gap, new_epoch, pipeline, options, timeout_ms,
+        names, rename, schema_registry, progress))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn ingest_kafka<'py>(
         &self,
@@ -76,6 +77,9 @@ impl Lake {
         pipeline: String,
         options: BTreeMap<String, u64>,
         timeout_ms: u64,
+        names: &str,
+        rename: Vec<(String, String)>,
+        schema_registry: Option<BTreeMap<String, String>>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let began = Instant::now();
@@ -84,6 +88,8 @@ impl Lake {
                 servers,
                 security: security_of(security)?,
                 topics: topic_names(Some(topics))?,
+                names: names_of(names, Some(rename))?,
+                registry: registry_of(schema_registry)?,
                 follow,
                 on_gap: gap_rule(on_gap)?,
                 bronze: bronze_options(pipeline, new_epoch, &options)?,

@@ -56,17 +56,18 @@ pub struct Records {
 pub struct Decoded {
     /// The stream whose schema was used.
     pub stream: Stream,
-    /// Row in the records of each decoded row. Ascending.
+    /// Row in the records of each decoded row. Ascending; a record of many rows stands there as often.
     pub good: Vec<u32>,
     /// Decoded rows: the wire schema and a last column `rescued` (Utf8): a JSON object text of unknown or mistyped
     /// fields, null where there are none.
     pub batch: RecordBatch,
     /// Row in the records of each record that can't be decoded. Ascending.
     pub bad: Vec<u32>,
-    /// For each of `bad`: the stage that failed: `value`, `utf8`, `json`.
+    /// For each of `bad`: the stage that failed: `value`, `utf8`, `json`, `schema`, `avro`, `arrow`.
     pub error_stage: Vec<&'static str>,
     /// For each of `bad`: the reason as a stable code: `tombstone`, `invalid_utf8`, `truncated`, `syntax`, `not_an_object`,
-    /// `too_deep`, `too_large`.
+    /// `too_deep`, `too_large`; of Avro also `malformed`, `trailing`, `unknown_schema`, `unusable_schema`,
+    /// `no_schema_registry`; of Arrow also `schema_mismatch`, `not_one_batch`, `empty_batch`, `compressed`, `not_finite`.
     pub error_reason: Vec<&'static str>,
     /// For each of `bad`: the reason for people, with the byte where it was found.
     pub error_detail: Vec<String>,

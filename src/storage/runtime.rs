@@ -30,13 +30,15 @@ fn runtime(pid: u32) -> Result<&'static Runtime> {
             .worker_threads(2)
             .thread_name("citystream-io")
             .enable_time()
+            .enable_io()
             .build()
             .context(ErrorKind::Store, || "threads for reading and writing can't be started".into())?;
         // Another thread may have been faster; its runtime is then used and ours is dropped here, outside of any runtime.
         RUNTIME.get_or_init(|| (pid, made))
     };
     if *owner != pid {
-        let text = format!("process {pid} was forked from {owner} after that had opened a lake");
+        let text =
+            format!("process {pid} was forked from {owner} after that had opened a lake or asked a schema registry");
         return Err(Error::new(ErrorKind::Forked, text)
             .help("Start workers by spawn or forkserver, or open the lake only in the worker"));
     }

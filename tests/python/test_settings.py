@@ -103,3 +103,22 @@ def test_secrets_are_masked_but_used(tmp_path):
 
 def test_without_security_there_is_none():
     assert Settings({}).security({}) is None
+
+
+def test_names_of_fields_are_a_table_a_variable_or_flags(tmp_path):
+    path = write(
+        tmp_path, '[kafka]\nnames = "snake"\n[kafka.rename]\nmake = "brand"\n[kafka.rename.gps]\nspeed = "kmh"\n'
+    )
+    settings = Settings({}, path)
+    assert settings.get("kafka.names") == "snake"
+    assert settings.rename({}) == {"make": "brand", "gps.speed": "kmh"}
+    assert settings.rename({"make": "maker"})["make"] == "maker"
+    assert Settings({"CITYSTREAM_RENAME": "make=m, model=n"}, path).rename({}) == {
+        "make": "m", "gps.speed": "kmh", "model": "n"
+    }  # fmt: skip
+    assert Settings({}, write(tmp_path, "")).rename({}) is None
+    assert ("kafka.rename.make", "brand") in [(v.key, v.shown) for v in settings]
+    with pytest.raises(ConfigError, match="no FIELD=NAME"):
+        Settings({"CITYSTREAM_RENAME": "make"}, path)
+    with pytest.raises(ConfigError, match=r"kafka\.rename\.make = 3"):
+        Settings({}, write(tmp_path, "[kafka.rename]\nmake = 3\n"))

@@ -127,11 +127,31 @@ class KafkaOptions:
         ),
     ] = None
     timeout: Annotated[str | None, _kafka("How long the broker may be unreachable.")] = None
+    names: Annotated[str | None, _kafka("Spelling of the fields on the wire: camel (the default) or snake.")] = None
+    rename: Annotated[
+        list[str] | None,
+        _kafka("Another name for a field on the wire, such as make=brand.", metavar="[STREAM.]FIELD=NAME"),
+    ] = None
+    schema_registry: Annotated[
+        str | None,
+        _kafka(
+            "Address of the registry with the schemas of Avro messages; its login by CITYSTREAM_SCHEMA_REGISTRY_USER "
+            "and _PASSWORD.",
+            metavar="URL",
+        ),
+    ] = None
 
     def servers(self, settings: Settings) -> str | None:
         """The bootstrap servers, where any are given."""
         found: str | None = settings.get("kafka.bootstrap_servers", self.bootstrap_servers)
         return found
+
+    def wire(self, settings: Settings) -> dict[str, Any]:
+        """What fields are called on the wire."""
+        return {
+            "names": settings.get("kafka.names", self.names),
+            "rename": settings.rename(pairs("--rename", self.rename)),
+        }
 
     def keywords(self, settings: Settings) -> dict[str, Any]:
         """What `Publisher` and `Lake.ingest` share."""
@@ -139,6 +159,8 @@ class KafkaOptions:
             "topics": settings.topics(pairs("--topic", self.topic)),
             "security": settings.security(pairs("--security", self.security)),
             "timeout": settings.get("kafka.timeout", self.timeout),
+            **self.wire(settings),
+            "schema_registry": settings.schema_registry(self.schema_registry),
         }
 
 
@@ -237,13 +259,17 @@ def _stoppable(function: Callable[..., Any], values: dict[str, Any]) -> None:
         raise
 
 
+_EXAMPLES = {"--rename": "make=brand", "--security": "sasl.username=me"}
+
+
 def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
     """KEY=VALUE texts as a dict."""
     found = {}
     for text in given or []:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise ConfigError(f"{flag} {text!r} is no KEY=VALUE. Write it like {flag} gps=my_topic")
+            example = _EXAMPLES.get(flag, "gps=my_topic")
+            raise ConfigError(f"{flag} {text!r} is no KEY=VALUE. Write it like {flag} {example}")
         found[key] = value
     return found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from citystream import ConfigError
+from citystream.names import rename_pairs
 from citystream.settings import Settings
 from citystream.topics import topics_of
 
@@ -16,6 +17,7 @@ from .output import Output
 
 if TYPE_CHECKING:
     from citystream import City
+    from citystream.names import Rename
 
 
 class Sink(str, Enum):
@@ -57,6 +59,9 @@ def add_to(app: typer.Typer) -> None:
         create_topics: Annotated[
             int | None, typer.Option(help="Kafka: create missing topics with so many partitions.")
         ] = None,
+        wire_format: Annotated[
+            str | None, typer.Option("--format", help="Kafka: json (the default), avro, or arrow.")
+        ] = None,
         compression: Annotated[str | None, typer.Option(help="Kafka: lz4, zstd, snappy, gzip or none.")] = None,
         transactional_id: Annotated[str | None, typer.Option(help="Kafka: send in transactions.")] = None,
     ) -> None:
@@ -66,24 +71,41 @@ def add_to(app: typer.Typer) -> None:
             wrong = [flag for flag, value in (("--speed", speed), ("--rate", rate)) if value is not None]
             if wrong:
                 raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
+            if wire_format is not None or kafka.schema_registry is not None:
+                raise ConfigError(f"--format and --schema-registry are Kafka's, and --to {to.value} is its own format")
             topics = topics_of(kafka.keywords(settings)["topics"])
-            _write(made, to, out, output, reference=reference, topics=topics)
+            _write(made, to, out, output, reference=reference, topics=topics, **kafka.wire(settings))
             return
         from citystream import Publisher  # noqa: PLC0415
 
+        chosen, shared = settings.get("kafka.format", wire_format), kafka.keywords(settings)
+        if chosen != "avro" and kafka.schema_registry is None:
+            # A registry of the settings may be meant for reading.
+            shared["schema_registry"] = None
         with Publisher(
             kafka.servers(settings),
+            format=chosen,
             compression=settings.get("kafka.compression", compression),
             create_topics=settings.get("kafka.create_topics", create_topics),
             transactional_id=settings.get("kafka.transactional_id", transactional_id),
-            **kafka.keywords(settings),
+            **shared,
         ) as publisher:
             report = publisher.publish(made, speed=_speed(speed), rate=rate, progress=output.progress)
         output.report(report, f"Published to {publisher.servers}")
         output.status = 1 if report.failed else 0
 
 
-def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: bool, topics: dict[str, str]) -> None:
+def _write(
+    city: City,
+    to: Sink,
+    out: str | None,
+    output: Output,
+    *,
+    reference: bool,
+    topics: dict[str, str],
+    names: str,
+    rename: Rename | None,
+) -> None:
     from citystream.city import WriteReport  # noqa: PLC0415
     from citystream.progress import shown  # noqa: PLC0415
 
@@ -95,7 +117,15 @@ def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: 
         output.report(city.trace(out, progress=output.progress), f"Saved to {out}")
         return
     with shown(output.progress) as callback:
-        found = city.core.write(to=to.value, out=out, reference=reference, topics=topics, progress=callback)
+        found = city.core.write(
+            to=to.value,
+            out=out,
+            reference=reference,
+            topics=topics,
+            names=names,
+            rename=rename_pairs(rename),
+            progress=callback,
+        )
     if to is not Sink.stdout:
         report = WriteReport(
             events=sum(found["events"].values()),

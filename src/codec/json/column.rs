@@ -5,19 +5,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, ListArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
-    TimestampMicrosecondArray,
-};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{
-    DataType, Field as ArrowField, Fields, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, NullBufferBuilder, StructArray};
+use arrow::datatypes::{DataType, Fields, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 
 use super::object::Object;
 use super::parse::{Number, Parsed, Parser};
 use super::time::TimeReader;
-use crate::error::{Error, Result};
+use crate::codec::build::{Items, Lists, Numbers, Points, Texts, times, wrong_type};
+use crate::codec::names::WireName;
+use crate::error::Result;
 use crate::schema::Kind;
 
 #[derive(Debug)]
@@ -34,7 +30,8 @@ pub(super) enum Column {
 }
 
 impl Column {
-    pub(super) fn new(kind: Kind) -> Self {
+    /// `inner` names the fields of a struct.
+    pub(super) fn new(kind: Kind, inner: &[WireName]) -> Self {
         match kind {
             Kind::Text => Column::Text(Texts::new()),
             Kind::Int => Column::Int(Numbers::new()),
@@ -44,9 +41,10 @@ impl Column {
             Kind::Point => Column::Point(Points::new()),
             Kind::Ints => Column::Ints(Lists::new(Numbers::new())),
             Kind::Line => Column::Line(Lists::new(Points::new())),
-            Kind::Struct(fields) => {
-                Column::Struct(Box::new(Structs { object: Object::new(fields), nulls: NullBufferBuilder::new(0) }))
-            }
+            Kind::Struct(fields) => Column::Struct(Box::new(Structs {
+                object: Object::new(fields, inner),
+                nulls: NullBufferBuilder::new(0),
+            })),
         }
     }
 
@@ -96,14 +94,11 @@ impl Column {
     pub(super) fn reserve(&mut self, rows: usize) {
         match self {
             Column::Text(texts) => texts.reserve(rows),
-            Column::Int(ints) => ints.values.reserve(rows),
-            Column::Long(longs) => longs.values.reserve(rows),
-            Column::Double(doubles) => doubles.values.reserve(rows),
-            Column::Time(times) => times.values.values.reserve(rows),
-            Column::Point(points) => {
-                points.coordinates.reserve(2 * rows);
-                points.offsets.reserve(rows);
-            }
+            Column::Int(ints) => ints.reserve(rows),
+            Column::Long(longs) => longs.reserve(rows),
+            Column::Double(doubles) => doubles.reserve(rows),
+            Column::Time(times) => times.values.reserve(rows),
+            Column::Point(points) => points.reserve(rows),
             Column::Ints(_) | Column::Line(_) | Column::Struct(_) => {}
         }
     }
@@ -133,10 +128,7 @@ impl Column {
             Column::Int(ints) => Arc::new(ints.finish()?),
             Column::Long(longs) => Arc::new(longs.finish()?),
             Column::Double(doubles) => Arc::new(doubles.finish()?),
-            Column::Time(times) => {
-                let (_, values, nulls) = times.values.finish()?.into_parts();
-                Arc::new(TimestampMicrosecondArray::try_new(values, nulls)?.with_data_type(data_type.clone()))
-            }
+            Column::Time(column) => times(&mut column.values, data_type)?,
             Column::Point(points) => points.finish(data_type)?,
             Column::Ints(lists) => lists.finish(data_type, |ints, _| Ok(Arc::new(ints.finish()?)))?,
             Column::Line(lists) => lists.finish(data_type, Points::finish)?,
@@ -148,24 +140,7 @@ impl Column {
     }
 }
 
-fn wrong_type(data_type: &DataType) -> Error {
-    Error::internal(format!("a decoded column can't be of type {data_type}"))
-}
-
-/// Texts in one string, so that they are UTF-8 by its type.
-#[derive(Debug)]
-pub(super) struct Texts {
-    text: String,
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
-    bytes_per_row: usize,
-}
-
 impl Texts {
-    pub(super) fn new() -> Self {
-        Self { text: String::new(), offsets: vec![0], nulls: NullBufferBuilder::new(0), bytes_per_row: 0 }
-    }
-
     #[inline]
     fn value(&mut self, parser: &mut Parser) -> Parsed<bool> {
         if parser.peek() != Some(b'"') {
@@ -175,61 +150,9 @@ impl Texts {
         self.end_value();
         Ok(true)
     }
-
-    /// The text so far and the place where the open value began.
-    pub(super) fn open_value(&mut self) -> (&mut String, usize) {
-        let start = self.text.len();
-        (&mut self.text, start)
-    }
-
-    /// What has been pushed since the last value is a value. A batch's texts are parts of one array of less than 2 GiB.
-    #[inline]
-    pub(super) fn end_value(&mut self) {
-        self.offsets.push(self.text.len() as i32);
-        self.nulls.append_non_null();
-    }
-
-    pub(super) fn null(&mut self) {
-        self.offsets.push(self.text.len() as i32);
-        self.nulls.append_null();
-    }
-
-    pub(super) fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        self.text.truncate(self.offsets.last().map_or(0, |&o| o as usize));
-        self.nulls.truncate(rows);
-    }
-
-    pub(super) fn finish(&mut self) -> Result<StringArray> {
-        let text = std::mem::take(&mut self.text).into_bytes();
-        self.bytes_per_row = text.len().div_ceil(self.offsets.len());
-        let offsets = take_offsets(&mut self.offsets);
-        Ok(StringArray::try_new(offsets, Buffer::from_vec(text), self.nulls.finish())?)
-    }
-
-    /// Makes room for `rows` more, as long as the last batch's were.
-    pub(super) fn reserve(&mut self, rows: usize) {
-        self.text.reserve(self.bytes_per_row * (rows + 1));
-        self.offsets.reserve(rows);
-    }
-}
-
-/// The offsets of a finished array; `offsets` is left as an empty array's.
-fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, vec![0])))
-}
-
-#[derive(Debug)]
-pub(super) struct Numbers<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
-    nulls: NullBufferBuilder,
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), nulls: NullBufferBuilder::new(0) }
-    }
-
     #[inline]
     fn value(&mut self, parser: &mut Parser, convert: impl Fn(Number) -> Option<T::Native>) -> Parsed<bool> {
         if !matches!(parser.peek(), Some(b'-' | b'0'..=b'9')) {
@@ -238,40 +161,6 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         let Some(value) = convert(parser.number()?) else { return Ok(false) };
         self.push(value);
         Ok(true)
-    }
-
-    #[inline]
-    fn push(&mut self, value: T::Native) {
-        self.values.push(value);
-        self.nulls.append_non_null();
-    }
-
-    fn finish(&mut self) -> Result<PrimitiveArray<T>> {
-        let values = std::mem::take(&mut self.values);
-        Ok(PrimitiveArray::try_new(ScalarBuffer::from(values), self.nulls.finish())?)
-    }
-}
-
-/// What a list may hold.
-pub(super) trait Items {
-    fn len(&self) -> usize;
-    fn truncate(&mut self, len: usize);
-    fn null(&mut self);
-}
-
-impl<T: ArrowPrimitiveType> Items for Numbers<T> {
-    fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.values.truncate(len);
-        self.nulls.truncate(len);
-    }
-
-    fn null(&mut self) {
-        self.values.push(T::Native::default());
-        self.nulls.append_null();
     }
 }
 
@@ -301,19 +190,7 @@ impl Times {
     }
 }
 
-/// `[lat, lon]` pairs: exactly two numbers or null.
-#[derive(Debug)]
-pub(super) struct Points {
-    coordinates: Vec<f64>,
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
-}
-
 impl Points {
-    fn new() -> Self {
-        Self { coordinates: Vec::new(), offsets: vec![0], nulls: NullBufferBuilder::new(0) }
-    }
-
     #[inline]
     fn value(&mut self, parser: &mut Parser) -> Parsed<bool> {
         if parser.peek() != Some(b'[') {
@@ -328,17 +205,8 @@ impl Points {
         if parser.more(b']')? {
             return Ok(false);
         }
-        self.coordinates.extend_from_slice(&[lat, lon]);
-        self.offsets.push(self.coordinates.len() as i32);
-        self.nulls.append_non_null();
+        self.push(lat, lon);
         Ok(true)
-    }
-
-    fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef> {
-        let coordinates = PrimitiveArray::<Float64Type>::from(std::mem::take(&mut self.coordinates));
-        let offsets = take_offsets(&mut self.offsets);
-        let item = item_field(data_type)?;
-        Ok(Arc::new(ListArray::try_new(item, offsets, Arc::new(coordinates), self.nulls.finish())?))
     }
 }
 
@@ -350,40 +218,7 @@ fn coordinate(parser: &mut Parser) -> Parsed<Option<f64>> {
     }
 }
 
-impl Items for Points {
-    fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.offsets.truncate(len + 1);
-        self.coordinates.truncate(self.offsets.last().map_or(0, |&o| o as usize));
-        self.nulls.truncate(len);
-    }
-
-    fn null(&mut self) {
-        self.offsets.push(self.coordinates.len() as i32);
-        self.nulls.append_null();
-    }
-}
-
-fn item_field(data_type: &DataType) -> Result<Arc<ArrowField>> {
-    let DataType::List(item) = data_type else { return Err(wrong_type(data_type)) };
-    Ok(Arc::clone(item))
-}
-
-#[derive(Debug)]
-pub(super) struct Lists<I> {
-    items: I,
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
-}
-
 impl<I: Items> Lists<I> {
-    fn new(items: I) -> Self {
-        Self { items, offsets: vec![0], nulls: NullBufferBuilder::new(0) }
-    }
-
     fn value(&mut self, parser: &mut Parser, item: impl Fn(&mut I, &mut Parser) -> Parsed<bool>) -> Parsed<bool> {
         if parser.peek() != Some(b'[') {
             return Ok(false);
@@ -394,7 +229,7 @@ impl<I: Items> Lists<I> {
         } else {
             loop {
                 if !item(&mut self.items, parser)? {
-                    self.items.truncate(self.offsets.last().map_or(0, |&o| o as usize));
+                    self.drop_open();
                     return Ok(false);
                 }
                 if !parser.more(b']')? {
@@ -402,31 +237,8 @@ impl<I: Items> Lists<I> {
                 }
             }
         }
-        self.offsets.push(self.items.len() as i32);
-        self.nulls.append_non_null();
+        self.end_value();
         Ok(true)
-    }
-
-    fn null(&mut self) {
-        self.offsets.push(self.items.len() as i32);
-        self.nulls.append_null();
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        self.items.truncate(self.offsets.last().map_or(0, |&o| o as usize));
-        self.nulls.truncate(rows);
-    }
-
-    fn finish(
-        &mut self,
-        data_type: &DataType,
-        items: impl Fn(&mut I, &DataType) -> Result<ArrayRef>,
-    ) -> Result<ArrayRef> {
-        let item = item_field(data_type)?;
-        let items = items(&mut self.items, item.data_type())?;
-        let offsets = take_offsets(&mut self.offsets);
-        Ok(Arc::new(ListArray::try_new(item, offsets, items, self.nulls.finish())?))
     }
 }
 

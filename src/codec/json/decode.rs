@@ -5,9 +5,11 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{Array, BinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
 
-use super::column::Texts;
 use super::object::Object;
 use super::parse::{Fault, Parser, Stop};
+use crate::codec::build::Texts;
+use crate::codec::names::Names;
+use crate::codec::verdict::Verdict;
 use crate::error::Result;
 use crate::schema::{Decoded, Records, Stream};
 
@@ -44,7 +46,13 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for `stream`.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, root: Object::new(stream.fields()), rescued: Texts::new(), max_bytes: MAX_RECORD_BYTES }
+        Self::named(stream, Names::contract())
+    }
+
+    /// A decoder for `stream` whose fields have these names. A field with the contract's name is unknown then.
+    pub fn named(stream: Stream, names: &Names) -> Self {
+        let root = Object::new(stream.fields(), names.of(stream));
+        Self { stream, root, rescued: Texts::new(), max_bytes: MAX_RECORD_BYTES }
     }
 
     /// Sets the size above which a record is bad, in bytes.
@@ -101,9 +109,7 @@ impl Decoder {
         let schema = decoded_schema(self.stream);
         let mut columns = self.root.finish(schema.fields())?;
         columns.push(Arc::new(self.rescued.finish()?));
-        let Verdict { good, bad, error_stage, error_reason, error_detail } = verdict;
-        let batch = RecordBatch::try_new(schema, columns)?;
-        Ok(Decoded { stream: self.stream, good, batch, bad, error_stage, error_reason, error_detail })
+        Ok(verdict.decoded(self.stream, RecordBatch::try_new(schema, columns)?))
     }
 
     /// Appends one row, or nothing.
@@ -167,33 +173,5 @@ impl<'a> AllText<'a> {
     fn row(&self, row: usize) -> Option<&'a str> {
         let (start, end) = (self.offsets.get(row)? - self.base, self.offsets.get(row + 1)? - self.base);
         self.text.get(start as usize..end as usize)
-    }
-}
-
-struct Verdict {
-    good: Vec<u32>,
-    bad: Vec<u32>,
-    error_stage: Vec<&'static str>,
-    error_reason: Vec<&'static str>,
-    error_detail: Vec<String>,
-}
-
-impl Verdict {
-    fn with_capacity(rows: usize) -> Self {
-        Self {
-            good: Vec::with_capacity(rows),
-            bad: Vec::new(),
-            error_stage: Vec::new(),
-            error_reason: Vec::new(),
-            error_detail: Vec::new(),
-        }
-    }
-
-    #[cold]
-    fn bad(&mut self, row: usize, stage: &'static str, reason: &'static str, detail: String) {
-        self.bad.push(row as u32);
-        self.error_stage.push(stage);
-        self.error_reason.push(reason);
-        self.error_detail.push(detail);
     }
 }

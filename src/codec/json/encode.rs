@@ -10,6 +10,7 @@ use super::escape::{is_clean, push_escaped};
 use super::number::{push_double, push_int};
 use super::time::TimeWriter;
 use crate::codec::corrupt::{Damage, cut_at, damage, push_pill};
+use crate::codec::names::{Names, WireName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Events, Field, Harm, Kind, Messages, Stream};
 
@@ -36,6 +37,7 @@ pub fn encode_row_clean(events: &Events, row: usize) -> Result<String> {
 #[derive(Debug)]
 pub struct Encoder {
     stream: Stream,
+    names: Names,
     prefixes: Vec<Prefix>,
     values: Vec<u8>,
     offsets: Vec<i32>,
@@ -45,9 +47,15 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder for `stream`.
     pub fn new(stream: Stream) -> Self {
+        Self::named(stream, Names::contract())
+    }
+
+    /// An encoder for `stream` whose fields have these names.
+    pub fn named(stream: Stream, names: &Names) -> Self {
         Self {
             stream,
-            prefixes: Prefix::of(stream.fields()),
+            names: names.clone(),
+            prefixes: Prefix::of(names.of(stream)),
             values: Vec::new(),
             offsets: Vec::new(),
             bytes_per_row: 256,
@@ -128,21 +136,26 @@ impl Encoder {
             let array = batch.column_by_name(field.name).ok_or_else(|| missing(self.stream, field))?;
             Cells::new(field, array).ok_or_else(|| mistyped(self.stream, field, array))
         });
-        Ok(Object { prefixes: &self.prefixes, cells: columns.collect::<Result<_>>()? })
+        Ok(Object {
+            stream: self.stream,
+            names: &self.names,
+            prefixes: &self.prefixes,
+            cells: columns.collect::<Result<_>>()?,
+        })
     }
 }
 
-fn key_column(stream: Stream, batch: &RecordBatch) -> Result<StringArray> {
+pub(in crate::codec) fn key_column(stream: Stream, batch: &RecordBatch) -> Result<StringArray> {
     let name = stream.key_column();
     let array = batch.column_by_name(name).and_then(|a| a.as_any().downcast_ref::<StringArray>());
     array.cloned().ok_or_else(|| Error::config(format!("{}: no text column {name:?} for the keys", stream.name())))
 }
 
-fn missing(stream: Stream, field: &Field) -> Error {
+pub(in crate::codec) fn missing(stream: Stream, field: &Field) -> Error {
     Error::new(ErrorKind::Config, format!("{}: column {:?} is missing", stream.name(), field.name))
 }
 
-fn mistyped(stream: Stream, field: &Field, array: &dyn Array) -> Error {
+pub(in crate::codec) fn mistyped(stream: Stream, field: &Field, array: &dyn Array) -> Error {
     let (expected, found) = (field.kind.to_arrow(), array.data_type());
     Error::new(ErrorKind::Config, format!("{}: column {:?} is {found}, expected {expected}", stream.name(), field.name))
 }
@@ -163,38 +176,56 @@ struct Prefix {
     bytes: [u8; PREFIX],
     /// Length without the quote.
     len: usize,
+    /// All of it, with the quote, where it is longer than `bytes`; else empty.
+    long: Vec<u8>,
     /// The fields of a struct.
     inner: Vec<Prefix>,
 }
 
 impl Prefix {
-    fn of(fields: &[Field]) -> Vec<Prefix> {
-        fields.iter().map(Self::new).collect()
+    fn of(names: &[WireName]) -> Vec<Prefix> {
+        names.iter().map(Self::new).collect()
     }
 
-    fn new(field: &Field) -> Self {
-        let text = format!(",\"{}\":\"", field.name);
+    fn new(wire: &WireName) -> Self {
+        let text = format!(",\"{}\":\"", wire.name).into_bytes();
         let mut bytes = [0; PREFIX];
-        // A test holds every name to this length.
-        let len = text.len().min(PREFIX);
-        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-        let inner = if let Kind::Struct(fields) = field.kind { Self::of(fields) } else { Vec::new() };
-        Self { bytes, len: len - 1, inner }
+        // A test holds the contract's names to this length; only a renamed field may be longer.
+        let fits = text.get(..PREFIX.min(text.len())).unwrap_or_default();
+        bytes[..fits.len()].copy_from_slice(fits);
+        let (len, long) = (text.len() - 1, if text.len() > PREFIX { text } else { Vec::new() });
+        Self { bytes, len, long, inner: Self::of(&wire.inner) }
     }
 
     #[inline]
     fn push(&self, out: &mut Vec<u8>) {
-        put(out, &self.bytes, self.len);
+        self.push_bytes(self.len, out);
     }
 
     #[inline]
     fn push_with_quote(&self, out: &mut Vec<u8>) {
-        put(out, &self.bytes, self.len + 1);
+        self.push_bytes(self.len + 1, out);
+    }
+
+    #[inline]
+    fn push_bytes(&self, len: usize, out: &mut Vec<u8>) {
+        if self.long.is_empty() {
+            put(out, &self.bytes, len);
+        } else {
+            self.push_long(len, out);
+        }
+    }
+
+    #[cold]
+    fn push_long(&self, len: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.long.get(..len).unwrap_or_default());
     }
 }
 
 /// The columns of an object, with their types resolved.
 struct Object<'a> {
+    stream: Stream,
+    names: &'a Names,
     prefixes: &'a [Prefix],
     cells: Vec<Cells<'a>>,
 }
@@ -225,7 +256,7 @@ impl Object<'_> {
                     out.extend_from_slice(json.as_bytes());
                 }
                 Damage::Rename(field, name) if field == at => {
-                    for part in [",\"", name, "\":"] {
+                    for part in [",\"", &self.names.unknown(self.stream, name), "\":"] {
                         out.extend_from_slice(part.as_bytes());
                     }
                     cells.write(row, out);
@@ -238,9 +269,13 @@ impl Object<'_> {
                 _ => cells.write_member(row, prefix, out),
             }
         }
-        if let Damage::Add(member) = damage {
-            out.push(b',');
-            out.extend_from_slice(member.as_bytes());
+        if let Damage::Add(member) = damage
+            && let Some((name, value)) = member.split_once(':')
+        {
+            let name = self.names.unknown(self.stream, name.trim_matches('"'));
+            for part in [",\"", &name, "\":", value] {
+                out.extend_from_slice(part.as_bytes());
+            }
         }
     }
 }

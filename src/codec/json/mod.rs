@@ -36,3 +36,6 @@ pub use decode::{Decoder, MAX_RECORD_BYTES, decode, decoded_schema};
 pub use encode::{Encoder, encode, encode_row_clean};
 pub use parse::MAX_DEPTH;
 pub use row::row_from_json;
+
+pub(super) use encode::{key_column, missing, mistyped};
+pub(super) use time::TimeReader;

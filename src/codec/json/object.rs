@@ -5,13 +5,13 @@ use arrow::datatypes::Fields;
 
 use super::column::{Column, Structs};
 use super::parse::{Parsed, Parser};
+use crate::codec::names::WireName;
 use crate::error::Result;
 use crate::schema::Field;
 
 /// The columns of a stream or struct, filled object by object.
 #[derive(Debug)]
 pub(super) struct Object {
-    fields: &'static [Field],
     names: Vec<Name>,
     columns: Vec<Column>,
     /// The field that came after this one in the last object; the last entry stands for the start of the object.
@@ -21,12 +21,11 @@ pub(super) struct Object {
 
 impl Object {
     /// At most 64 fields, which a test of every stream holds.
-    pub(super) fn new(fields: &'static [Field]) -> Self {
+    pub(super) fn new(fields: &'static [Field], names: &[WireName]) -> Self {
         let count = fields.len();
         Self {
-            fields,
-            names: fields.iter().map(|f| Name::new(f.name)).collect(),
-            columns: fields.iter().map(|f| Column::new(f.kind)).collect(),
+            names: names.iter().map(|wire| Name::new(&wire.name)).collect(),
+            columns: fields.iter().zip(names).map(|(f, wire)| Column::new(f.kind, &wire.inner)).collect(),
             next: (0..=count).map(|i| if i == count { 0 } else { (i + 1) as u8 }).collect(),
             rows: 0,
         }
@@ -118,7 +117,7 @@ impl Object {
         if parser.peek() != Some(b'"') {
             return Err(parser.unexpected("a name in quotes was expected"));
         }
-        let find = |name: &str| self.fields.iter().position(|f| f.name == name);
+        let find = |name: &str| self.names.iter().position(|n| n.text == name);
         let field = if let Some(name) = parser.plain_string()? {
             find(name)
         } else {
@@ -218,6 +217,7 @@ fn push_name(rescued: &mut String, open: usize, name: &str) {
 /// A name in quotes, made to be compared in three words.
 #[derive(Debug)]
 struct Name {
+    text: String,
     words: [u64; 3],
     masks: [u64; 3],
     len: usize,
@@ -235,7 +235,7 @@ impl Name {
         } else {
             (bytes, mask) = ([0xff; 24], [0xff; 24]);
         }
-        Self { words: words(&bytes), masks: words(&mask), len: text.len() }
+        Self { text: name.to_owned(), words: words(&bytes), masks: words(&mask), len: text.len() }
     }
 
     #[inline]
@@ -265,6 +265,7 @@ mod tests {
             let names: Vec<_> = stream.fields().iter().map(|f| f.name).collect();
             assert!((3..=64).contains(&names.len()));
             for name in &names {
+                assert!(name.len() + 2 <= 24, "{name}");
                 let text = format!("\"{name}\":\"                        ");
                 let found: Vec<_> = names.iter().filter(|n| Name::new(n).stands_in(text.as_bytes())).collect();
                 assert_eq!(found, [name], "{}", stream.name());

@@ -49,20 +49,20 @@ impl TimeWriter {
 
 /// Reads times; keeps the date of the last one.
 #[derive(Debug)]
-pub(super) struct TimeReader {
+pub(in crate::codec) struct TimeReader {
     date: [u8; 10],
     day: i64,
 }
 
 impl TimeReader {
-    pub(super) fn new() -> Self {
+    pub(in crate::codec) fn new() -> Self {
         Self { date: *b"1970-01-01", day: 0 }
     }
 
     /// Microseconds since 1970 of `2026-06-01T08:00:00`, then optionally a point and 1 to 9 digits, then `Z`, `±hh:mm`,
     /// `±hhmm` or `±hh`. `None` where the text is something else or names no instant.
     #[inline]
-    pub(super) fn read(&mut self, text: &str) -> Option<i64> {
+    pub(in crate::codec) fn read(&mut self, text: &str) -> Option<i64> {
         let (head, tail) = text.as_bytes().split_first_chunk::<19>()?;
         let &[date @ .., b'T', h1, h2, b':', m1, m2, b':', s1, s2] = head else { return None };
         if date != self.date {

@@ -1,4 +1,4 @@
-//! Bronze: every row key once, ranges that join, rows inside the ranges.
+//! Bronze: every row key once, rows of a record without holes, ranges that join, rows inside the ranges.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
@@ -36,6 +36,14 @@ pub(super) fn check(subject: &Subject, checked: &mut Checked, cancel: &AtomicBoo
             }
             continue;
         };
+        let holes = seen.with_holes();
+        if let Some(offset) = holes.first() {
+            checked.problems.push(format!(
+                "{name}: the rows of {} records of {} [{partition}] are not numbered without holes, the first at offset {offset}",
+                holes.len(),
+                range.topic
+            ));
+        }
         let outside = seen.offsets().filter(|o| *o >= range.to || (subject.complete && *o < range.from)).count();
         if outside > 0 {
             checked.problems.push(format!(

@@ -20,7 +20,7 @@ use crate::schema::{Decoded, Messages, Records, SourceId, Stream};
 /// its stream's events.
 ///
 /// # Errors
-/// `Table` where the lake holds the same city with other faults or parts, whose events have other places; `Store`;
+/// `Table` where the lake holds the same city with other faults or parts or in another mode, whose events have other places; `Store`;
 /// `Interrupted`, after what is complete was committed.
 pub fn ingest_city(lake: &Lake, source: &Source, options: &BronzeOptions, run: &mut Run<'_>) -> Result<Ingested> {
     lake.ensure_tables()?;
@@ -50,9 +50,10 @@ pub fn ingest_city(lake: &Lake, source: &Source, options: &BronzeOptions, run: &
 fn embedded_source(source: &Source) -> SourceId {
     let city = source.city();
     let sensors = source.sensors();
-    // Other faults or parts give the events other places.
+    // Other faults, parts or the drop-in's mode give the events other places.
     let faults: Vec<String> = sensors.faults.values().iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let variant = format!("{}/{}/{}", sensors.parts, faults.join(","), crate::city::MODEL_VERSION);
+    let mode = if sensors.compat { "/compat" } else { "" };
+    let variant = format!("{}/{}/{}{mode}", sensors.parts, faults.join(","), crate::city::MODEL_VERSION);
     let digest =
         variant.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
     let id = city.id.to_text();

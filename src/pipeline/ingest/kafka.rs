@@ -7,13 +7,16 @@ use std::time::Duration;
 use arrow::array::Array;
 
 use super::{Ingested, PartitionProgress, Writing};
-use crate::codec::json as codec;
+use crate::codec;
+use crate::codec::avro::{Stored, is_framed};
+use crate::codec::names::Names;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kafka::{ConsumeOptions, Consumer, Fetched, Security, Topics as Admin};
+use crate::kafka::{ConsumeOptions, Consumer, Fetched, RegistryOptions, Security, Topics as Admin};
 use crate::lake::{BronzeOptions, Lake};
 use crate::pipeline::pool::{Pending, Pool};
 use crate::pipeline::progress::Run;
 use crate::pipeline::topics::Topics;
+use crate::pipeline::wire::stored;
 use crate::schema::{Decoded, Records, SourceId, Stream};
 
 /// What to do where the topic no longer has the next offsets.
@@ -33,6 +36,10 @@ pub struct KafkaIngest {
     pub security: Security,
     /// Each stream's topic.
     pub topics: Topics,
+    /// What fields are called on the wire.
+    pub names: Names,
+    /// Where the schemas of Avro messages are.
+    pub registry: Option<RegistryOptions>,
     /// Whether to go on after the end that the topics had at the beginning.
     pub follow: bool,
     /// What to do about a gap.
@@ -98,6 +105,8 @@ struct Ingest {
     consumer: Consumer,
     topics: Vec<Topic>,
     pending: VecDeque<(usize, Decoding)>,
+    names: Names,
+    stored: Arc<Stored>,
     follow: bool,
     ingested: Ingested,
     read: u64,
@@ -162,8 +171,9 @@ impl Ingest {
             consumer.assign(name, &starts)?;
             topics.push(Topic { name: name.to_owned(), writing: Writing { stream, writer }, partitions });
         }
-        let (pool, follow) = (Pool::new(threads)?, options.follow);
-        Ok(Self { pool, consumer, topics, pending: VecDeque::new(), follow, ingested, read: 0, total })
+        let (pool, follow, names) = (Pool::new(threads)?, options.follow, options.names.clone());
+        let stored = stored(options.registry.as_ref(), &run.cancel)?;
+        Ok(Self { pool, consumer, topics, pending: VecDeque::new(), names, stored, follow, ingested, read: 0, total })
     }
 
     fn read(&mut self, run: &mut Run<'_>) -> Result<()> {
@@ -198,9 +208,25 @@ impl Ingest {
             return Err(Error::internal(format!("records of topic {topic:?}, which is not read")));
         };
         let stream = self.topics[index].writing.stream;
-        let work = move || codec::decode(stream, &records).map(|decoded| (records, decoded));
+        self.check_format(topic, index, &records)?;
+        let (names, stored) = (self.names.clone(), Arc::clone(&self.stored));
+        let work = move || codec::decode(stream, &names, &stored, &records).map(|decoded| (records, decoded));
         self.pending.push_back((index, self.pool.submit(work)));
         Ok(())
+    }
+
+    /// Refuses a topic of which nothing is in the table and whose first records are all Avro where no registry is given:
+    /// each of them would be taken in as undecodable.
+    fn check_format(&self, topic: &str, index: usize, records: &Records) -> Result<()> {
+        if !self.stored.is_empty() || records.values.len() < 2 {
+            return Ok(());
+        }
+        let stored = self.topics[index].writing.writer.next_offset(records.partition)?;
+        if stored.is_some() || !records.values.iter().all(|value| value.is_some_and(is_framed)) {
+            return Ok(());
+        }
+        Err(Error::config(format!("topic {topic:?} holds Avro messages, and no schema registry is given"))
+            .help("Give schema_registry=, or --schema-registry http://localhost:8081"))
     }
 
     fn append_next(&mut self) -> Result<()> {

@@ -1,0 +1,40 @@
+//! The verdicts on the records of a batch.
+
+use arrow::array::RecordBatch;
+
+use crate::schema::{Decoded, Stream};
+
+/// What a decoder says of the records of a batch.
+pub(super) struct Verdict {
+    pub(super) good: Vec<u32>,
+    bad: Vec<u32>,
+    error_stage: Vec<&'static str>,
+    error_reason: Vec<&'static str>,
+    error_detail: Vec<String>,
+}
+
+impl Verdict {
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self {
+            good: Vec::with_capacity(rows),
+            bad: Vec::new(),
+            error_stage: Vec::new(),
+            error_reason: Vec::new(),
+            error_detail: Vec::new(),
+        }
+    }
+
+    /// Says that a record can't be decoded.
+    #[cold]
+    pub(super) fn bad(&mut self, row: usize, stage: &'static str, reason: &'static str, detail: String) {
+        self.bad.push(row as u32);
+        self.error_stage.push(stage);
+        self.error_reason.push(reason);
+        self.error_detail.push(detail);
+    }
+    /// With the rows of those that can.
+    pub(super) fn decoded(self, stream: Stream, batch: RecordBatch) -> Decoded {
+        let Verdict { good, bad, error_stage, error_reason, error_detail } = self;
+        Decoded { stream, good, batch, bad, error_stage, error_reason, error_detail }
+    }
+}
