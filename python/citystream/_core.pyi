@@ -212,9 +212,12 @@ class City:
         faults: Faults that differ from `fault_defaults`, or from the scenario.
         scenario: The name of a scenario, for its faults; None is none.
         trace: Folder of this city's saved trace, which is observed instead of a simulation.
+        snapshots: Folder for the cameras' pictures; None takes none.
+        snapshot_every_ms: How often each camera takes one: whole minutes.
 
     Raises:
         ConfigError: An option is out of its range.
+        StoreError: The trace can't be read.
     """
 
     def __new__(
@@ -231,6 +234,8 @@ class City:
         faults: dict[str, float | int | str] | None = None,
         scenario: str | None = None,
         trace: str | os.PathLike[str] | None = None,
+        snapshots: str | os.PathLike[str] | None = None,
+        snapshot_every_ms: int = 60_000,
     ) -> City: ...
     @property
     def faults(self) -> dict[str, float | int | str]:

@@ -56,6 +56,8 @@ class CityOptions:
     part: Annotated[str | None, _city("Only part I, from 0, of N of the devices.", metavar="I/N")] = None
     threads: Annotated[int | None, _city("Worker threads; 0: one a core.")] = None
     trace: Annotated[str | None, _city("Folder of a saved trace, observed instead of a simulation.")] = None
+    snapshots: Annotated[str | None, _city("Folder for the cameras' pictures; none are taken without.")] = None
+    snapshot_every: Annotated[str | None, _city("How often each takes one, such as 5min; each minute without.")] = None
     scenario: Annotated[str | None, _fault("Named faults, such as late_storm; see docs/faults.md.")] = None
     late: Annotated[float | None, _fault("Share of events sent late.")] = None
     late_bound: Annotated[str | None, _fault("Greatest delay of these.")] = None
@@ -104,6 +106,8 @@ class CityOptions:
             faults=faults,
             scenario=scenario,
             trace=named("city.trace", self.trace),
+            snapshots=named("city.snapshots", self.snapshots),
+            snapshot_every=named("city.snapshot_every", self.snapshot_every),
         )
         return city if self.part is None else city.part(*_part(self.part))
 
