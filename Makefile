@@ -67,7 +67,7 @@ bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: bench
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt \
 	  $(or $(BENCH_WHEEL),target/bench-wheel/*.whl)
-	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --bench traffic --no-run
+	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --bench traffic --bench consume --no-run
 	cargo build --locked --release --manifest-path benches/peers/nexmark/Cargo.toml --target-dir target/nexmark
 	PYTHONPATH=tests $(BIN)/python -m benches.run --profile $(BENCH_PROFILE) $(BENCH_ARGS)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benches.broker import Broker, running
-from benches.child import Ran, run
+from benches.child import Ran, RunError, run
 from benches.machine import ROOT
 from benches.outcome import Contender, Outcome, alternate
 
@@ -44,6 +44,7 @@ class Bench:
     tell: Callable[[str], None]
     ending: ExitStack = field(default_factory=ExitStack)
     _broker: Broker | None = None
+    _programs: dict[str, str] = field(default_factory=dict)
 
     def broker(self) -> Broker:
         """A real Kafka, started when it is first asked for.
@@ -66,6 +67,15 @@ class Bench:
         ran = run([str(self.ours / "python"), str(OURS / program), *arguments], cwd=self.work)
         return ran, json.loads(ran.stdout)
 
+    def program(self, name: str, *arguments: str) -> tuple[Ran, Any]:
+        """Runs a bench of ours that is a program, benches/NAME.rs, without cargo's own cost."""
+        if name not in self._programs:
+            cargo = ["cargo", "bench", "--quiet", "--locked", "--profile", self.profile, "--bench", name, "--no-run"]
+            printed = run([*cargo, "--message-format=json"], cwd=ROOT).stdout
+            self._programs[name] = executable(printed, name)
+        ran = run([self._programs[name], *arguments], cwd=self.work)
+        return ran, json.loads(ran.stdout)
+
     def peer(self, script: str, *arguments: str, env: dict[str, str] | None = None) -> Ran:
         """Runs a script of `peers/`."""
         interpreter = [sys.executable] if script.endswith(".py") else []
@@ -80,3 +90,16 @@ class Bench:
         folder = self.work / name
         shutil.rmtree(folder, ignore_errors=True)
         return folder
+
+
+def executable(printed: str, name: str) -> str:
+    """The path of a bench, by cargo's messages.
+
+    Raises:
+        RunError: They name none.
+    """
+    for line in printed.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == name:
+            return str(message["executable"])
+    raise RunError(f"cargo built no bench {name}")

@@ -75,6 +75,7 @@ class Sizes:
     tpch_scale: str
     to_json: CitySize
     to_kafka: CitySize
+    kafka_lengths: tuple[str, ...]
     warm_up: CitySize
     loop: int
     loop_flushed: int
@@ -100,6 +101,7 @@ FULL = Sizes(
     tpch_scale="1",
     to_json=CitySize(5_000, "24h"),
     to_kafka=CitySize(20_000, "2h", "2026-06-01T08:00Z", "gps"),
+    kafka_lengths=("30min", "2h", "8h"),
     warm_up=CitySize(4_000, "1h", "2026-06-01T08:00Z", "gps"),
     loop=300_000,
     loop_flushed=20_000,
@@ -118,6 +120,7 @@ QUICK = Sizes(
     tpch_scale="0.05",
     to_json=CitySize(200, "24h"),
     to_kafka=CitySize(1_000, "1h", "2026-06-01T08:00Z", "gps"),
+    kafka_lengths=("30min", "1h"),
     warm_up=CitySize(200, "1h", "2026-06-01T08:00Z", "gps"),
     loop=20_000,
     loop_flushed=500,

@@ -1,4 +1,4 @@
-"""Kafka → bronze beside kafka-consumer-perf-test."""
+"""Kafka → bytes, Arrow and bronze beside kafka-consumer-perf-test."""
 
 from __future__ import annotations
 
@@ -29,12 +29,18 @@ def measure(bench: Bench) -> list[Table]:
         _, published = publish(bench, bench.sizes.to_kafka, compression, topic)
         events, size = published["delivered"], published["bytes"]
         lake: list[int] = []
-        ours = Contender("citystream ingest", _ours(bench, topic, events, size, lake))
+        ours = [
+            Contender("citystream, consume only", _consume(bench, topic, events, size, "bytes")),
+            Contender("citystream, consume and decode to Arrow", _consume(bench, topic, events, size, "decode")),
+            Contender("citystream ingest", _ours(bench, topic, events, size, lake)),
+        ]
         peer = Contender("kafka-consumer-perf-test, consume only", _perf(bench, topic, events, size))
-        outcomes = bench.alternate([ours, peer])
+        outcomes = bench.alternate([*ours, peer])
         broker.delete(topic)
         notes = [f"Bronze has {lake[-1] / events:.1f} bytes an event on disk."] if lake else []
-        tables.append(Table(f"topic compressed by {compression}", outcomes, [(ours.name, peer.name)], notes))
+        tables.append(
+            Table(f"topic compressed by {compression}", outcomes, [(each.name, peer.name) for each in ours], notes)
+        )
     return tables
 
 
@@ -73,6 +79,16 @@ def _ours(bench: Bench, topic: str, events: int, size: int, lake: list[int]) -> 
     return work
 
 
+def _consume(bench: Bench, topic: str, events: int, size: int, mode: str) -> Callable[[], Sample]:
+    def work() -> Sample:
+        ran, found = bench.program("consume", bench.broker().servers, topic, "gps", mode)
+        if found["records"] != events:
+            raise RunError(f"benches/consume.rs read {found['records']:,} records, not {events:,}")
+        return Sample.of(ran, events, size, found["seconds"])
+
+    return work
+
+
 def _perf(bench: Bench, topic: str, events: int, size: int) -> Callable[[], Sample]:
     def work() -> Sample:
         ran = bench.peer(SCRIPT, bench.broker().servers, topic, str(events), env=bench.broker().env)
@@ -86,11 +102,14 @@ def _perf(bench: Bench, topic: str, events: int, size: int) -> Callable[[], Samp
 
 FIGURE = Figure(
     "ingest",
-    "Kafka → bronze",
-    "`citystream ingest` into a new lake, from the first record to the last: consume, decode the JSON, write "
-    "Parquet with every record and its offsets, commit. `kafka-consumer-perf-test` reads the same topic and "
-    "throws each record away, so its figures are a ceiling, not the same work. Events per second are by each "
-    "program's own account; MB are those of the messages as they were sent.",
+    "Kafka → bytes, Arrow, bronze",
+    "A topic from its first record to its last. `benches/consume.rs` uses the crate's own consumer as `citystream "
+    "ingest` does, and throws the records away: as bytes with keys, offsets and timestamps in Arrow columns, or "
+    "decoded from JSON to the columns of gps; one thread besides librdkafka's own. `citystream ingest` goes on from "
+    "there into a new lake: it writes Parquet with every record and its offsets, and commits. `kafka-consumer-perf-"
+    "test` reads the same topic and throws each record away: the same work as consuming bytes, and a ceiling for the "
+    "rest. Events per second are by each program's own account, start-up left out; CPU-seconds are those of the whole"
+    " program, the JVM's compiling included. MB are those of the messages as they were sent.",
     measure,
     peers=(SCRIPT,),
 )

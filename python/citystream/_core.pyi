@@ -213,9 +213,12 @@ class City:
         scenario: The name of a scenario, for its faults; None is none.
         trace: Folder of this city's saved trace, which is observed instead of a simulation.
         compat: The drop-in's mode: each vehicle's device sends every stream.
+        snapshots: Folder for the cameras' pictures; None takes none.
+        snapshot_every_ms: How often each camera takes one: whole minutes.
 
     Raises:
         ConfigError: An option is out of its range.
+        StoreError: The trace can't be read.
     """
 
     def __new__(
@@ -233,6 +236,8 @@ class City:
         scenario: str | None = None,
         trace: str | os.PathLike[str] | None = None,
         compat: bool = False,
+        snapshots: str | os.PathLike[str] | None = None,
+        snapshot_every_ms: int = 60_000,
     ) -> City: ...
     @property
     def faults(self) -> dict[str, float | int | str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .progress import Progress
 
 _ROW_BATCH = 2_048
+_MINUTE_MS = 60_000
 
 
 DEFAULT_SEED = 7
@@ -50,10 +51,14 @@ class City:
             start are the trace's, and so is the duration where none is given; sensors, faults and parts are free.
         compat: Each vehicle's device sends every stream at each of its steps, as the original script's does; see
             docs/drop_in.md.
+        snapshots: Folder for the cameras' pictures; None takes none. A traffic event's `snapshot` is then the path of a
+            small PNG in this folder, written before the event is given out, and `snapshotSha256` its sum;
+            docs/snapshots.md says what it shows. The events don't depend on which folder it is.
+        snapshot_every: How often each camera takes one, in whole minutes; None is each minute, with every event.
 
     Raises:
         ConfigError: An option is out of its range, or not the trace's.
-        StoreError: There is no trace in the folder.
+        StoreError: There is no trace in the folder; and later, when it runs, where a picture can't be written.
 
     Examples:
         >>> import citystream as cs
@@ -77,6 +82,8 @@ class City:
         scenario: str | None = None,
         trace: str | os.PathLike[str] | None = None,
         compat: bool = False,
+        snapshots: str | os.PathLike[str] | None = None,
+        snapshot_every: times.Duration | None = None,
     ) -> None:
         faults = faults or Faults()
         saved = None if trace is None else _core.trace_options(trace)
@@ -89,6 +96,11 @@ class City:
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(f"{what} is {value!r}. Give a whole number from 0")
         start_ms, length_ms = _time(start, duration, saved, scenario)
+        if snapshots is None and snapshot_every is not None:
+            raise ConfigError(
+                f"snapshot_every is {snapshot_every!r}, but no pictures are taken. Give a folder: snapshots="
+            )
+        every_ms = _MINUTE_MS if snapshot_every is None else times.duration_ms(snapshot_every, "snapshot_every")
         #: The compiled city; not part of the API.
         self.core = _core.City(
             seed=seed,
@@ -101,6 +113,8 @@ class City:
             scenario=scenario,
             trace=trace,
             compat=compat,
+            snapshots=snapshots,
+            snapshot_every_ms=every_ms,
         )
         self._streams = tuple(topics.EVENTS) if names is None else tuple(s for s in topics.EVENTS if s in names)
         self._part = (0, 1)
@@ -116,6 +130,10 @@ class City:
             words.append(f"trace={os.fspath(trace)!r}")
         if compat:
             words.append("compat=True")
+        if snapshots is not None:
+            words.append(f"snapshots={os.fspath(snapshots)!r}")
+        if snapshot_every is not None:
+            words.append(f"snapshot_every={times.duration_text(every_ms)!r}")
         self._shown = f"City({', '.join(words)})"
 
     @property

@@ -100,6 +100,8 @@ SETTINGS = {
         Setting("city.scenario", _text, "a name"),
         Setting("city.trace", _text, "a folder"),
         Setting("city.compat", _yes, "true or false", default=False),
+        Setting("city.snapshots", _text, "a folder"),
+        Setting("city.snapshot_every", _text, "a duration"),
         *(
             Setting(f"faults.{name}", _number, "a share", 0.0)
             for name in (

@@ -1,6 +1,6 @@
 //! City → trace → events, with the work on the workers: the source of every sink.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -14,6 +14,7 @@ use crate::codec::json as codec;
 use crate::error::{Error, Result};
 use crate::schema::{Events, Stream};
 use crate::sensor::{Hold, Labels, Observed, Observer, Samples, SensorOptions, reference};
+use crate::storage::write_content;
 
 /// A city to be observed.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Source {
     threads: usize,
     /// What is observed instead of a simulation.
     trace: Option<Arc<SavedTrace>>,
+    /// Where cameras' pictures are written; they are thrown away where it is none.
+    pictures: Option<Arc<PathBuf>>,
 }
 
 /// Events of a stretch of simulated time.
@@ -49,7 +52,7 @@ impl Source {
     /// `Config` where an option is out of range.
     pub fn new(city: CityOptions, sensors: SensorOptions, threads: usize) -> Result<Self> {
         let observer = Observer::new(Arc::new(City::new(city)?), sensors)?;
-        Ok(Self { observer, threads, trace: None })
+        Ok(Self { observer, threads, trace: None, pictures: None })
     }
 
     /// The same city, observed by the trace of it that is saved in a folder.
@@ -71,6 +74,19 @@ impl Source {
                 .help("Ask for less, or save a longer run to the same folder: it goes on where the trace ends"));
         }
         Ok(Self { trace: Some(Arc::new(trace)), ..self })
+    }
+
+    /// The same city, whose cameras' pictures are written to a folder: each before the event that names it is given out,
+    /// by the worker that rendered it. How often they take one is the sensors' option. A run that can't write one ends with
+    /// `Store`.
+    #[must_use]
+    pub fn with_pictures(self, folder: &Path) -> Self {
+        Self { pictures: Some(Arc::new(folder.to_owned())), ..self }
+    }
+
+    /// Where cameras' pictures are written.
+    pub fn pictures(&self) -> Option<&Path> {
+        self.pictures.as_deref().map(PathBuf::as_path)
     }
 
     /// The city.
@@ -114,6 +130,10 @@ impl Source {
         }
         if self.sensors().compat {
             options["compat"] = true.into();
+        }
+        // Only where there are any: without pictures a city's row is what it always was.
+        if let Some(every) = self.sensors().snapshots {
+            options["snapshot_every_ms"] = every.into();
         }
         options.to_string()
     }
@@ -162,7 +182,17 @@ impl Source {
         work: impl Fn(Chunk) -> Result<R> + Send + Sync + 'static,
     ) -> Result<Results<R>> {
         let observer = self.observer.clone();
-        let read = move |window: Window| Ok((window.to, observer.observe(&window)));
+        let folder = self.pictures.clone();
+        let read = move |window: Window| {
+            let mut samples = observer.observe(&window);
+            // Here, so that no more than a window's pictures are held by each worker.
+            for picture in samples.take_pictures() {
+                if let Some(folder) = &folder {
+                    write_content(&folder.join(picture.name()), &picture.png)?;
+                }
+            }
+            Ok((window.to, samples))
+        };
         let samples = in_order(Arc::clone(pool), self.windows(position)?, read);
         let observer = self.observer.clone();
         let build = move |(until, samples): (i64, Samples)| {

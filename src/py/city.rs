@@ -32,7 +32,7 @@ pub struct City {
 impl City {
     #[new]
     #[pyo3(signature = (*, seed, vehicles, start_ms, duration_ms, part = 0, parts = 1, threads = 0, streams = None,
-        faults = None, scenario = None, trace = None, compat = false))]
+        faults = None, scenario = None, trace = None, compat = false, snapshots = None, snapshot_every_ms = 60_000))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -48,6 +48,8 @@ impl City {
         scenario: Option<&str>,
         trace: Option<PathBuf>,
         compat: bool,
+        snapshots: Option<PathBuf>,
+        snapshot_every_ms: i64,
     ) -> PyResult<Self> {
         let given = faults.map(fault_values).transpose()?.unwrap_or_default();
         let make = || {
@@ -61,11 +63,15 @@ impl City {
             };
             given.iter().try_for_each(|(name, value)| faults.set(name, value))?;
             let city = CityOptions { seed, vehicles, start: start_ms, duration: duration_ms };
-            let source = Source::new(city, SensorOptions { streams, part, parts, faults, compat }, threads)?;
-            let source = match &trace {
-                Some(folder) => source.with_trace(folder)?,
-                None => source,
-            };
+            let every = snapshots.is_some().then_some(snapshot_every_ms);
+            let sensors = SensorOptions { streams, part, parts, faults, compat, snapshots: every };
+            let mut source = Source::new(city, sensors, threads)?;
+            if let Some(folder) = &trace {
+                source = source.with_trace(folder)?;
+            }
+            if let Some(folder) = &snapshots {
+                source = source.with_pictures(folder);
+            }
             Ok(Self { source })
         };
         py.detach(make).map_err(|e: Error| to_py(py, &e))
@@ -90,6 +96,8 @@ impl City {
         options.set_item("threads", self.source.threads())?;
         options.set_item("streams", sensors.streams.iter().map(|s| s.name()).collect::<Vec<_>>())?;
         options.set_item("faults", values_dict(py, &sensors.faults)?)?;
+        options.set_item("snapshots", self.source.pictures().map(|folder| folder.display().to_string()))?;
+        options.set_item("snapshot_every_ms", sensors.snapshots)?;
         Ok(options)
     }
 

@@ -210,10 +210,12 @@ impl Counted {
         let from = window.from.max(start + CAMERA_INTERVAL);
         let (mut end, _) = device::first_tick(from, start, CAMERA_INTERVAL, 0);
         counted.first = end;
-        let mut way = Way::default();
+        let (mut way, mut seen) = (Way::default(), Vec::new());
         while end < window.to {
             for camera in &network.cameras {
-                counted.readings.push(traffic::read(city, window, camera, end, &mut way));
+                // A vehicle's device takes no picture.
+                seen.clear();
+                counted.readings.push(traffic::read(city, window, camera, end, &mut way, &mut seen));
             }
             end += CAMERA_INTERVAL;
         }

@@ -12,6 +12,8 @@ mod emergency;
 mod fate;
 mod faults;
 mod gps;
+pub mod picture;
+mod png;
 pub mod reference;
 mod receiver;
 mod sample;
@@ -35,6 +37,7 @@ use crate::city::clock::SECOND;
 use crate::city::trace::{CAMERA_INTERVAL, Crossing, Part, Window};
 use crate::error::{Error, Result};
 use crate::schema::{Events, Harm, Stream};
+use picture::Picture;
 use sample::{Held, Reading, Readings, Sample};
 
 /// What is observed.
@@ -51,11 +54,20 @@ pub struct SensorOptions {
     /// The drop-in's mode: a vehicle's device sends every stream at each step of the vehicle, as the original workflow's
     /// does: its fix, the nearest camera's and station's readings, and the nearest open incident.
     pub compat: bool,
+    /// How often each camera takes a picture, in milliseconds; whole intervals of the cameras. None takes none.
+    pub snapshots: Option<i64>,
 }
 
 impl Default for SensorOptions {
     fn default() -> Self {
-        Self { streams: Stream::EVENTS.to_vec(), part: 0, parts: 1, faults: Faults::default(), compat: false }
+        Self {
+            streams: Stream::EVENTS.to_vec(),
+            part: 0,
+            parts: 1,
+            faults: Faults::default(),
+            compat: false,
+            snapshots: None,
+        }
     }
 }
 
@@ -76,6 +88,7 @@ pub struct Samples {
     emergency: Readings<emergency::EmergencyReading>,
     by_vehicle: by_vehicle::Readings,
     crossings: Vec<Crossing>,
+    pictures: Vec<Picture>,
 }
 
 /// Events and truth made of [`Samples`].
@@ -89,13 +102,19 @@ pub struct Observed {
 
 impl Observer {
     /// # Errors
-    /// `Config` where the part or a fault is out of range.
+    /// `Config` where the part, a fault or the pictures' interval is out of range.
     pub fn new(city: Arc<City>, options: SensorOptions) -> Result<Self> {
         if options.parts == 0 || options.part >= options.parts {
             return Err(Error::config(format!("part {} of {}", options.part, options.parts))
                 .help("Parts are numbered from 0: the parts of four are 0/4, 1/4, 2/4 and 3/4"));
         }
         options.faults.check()?;
+        if let Some(every) = options.snapshots
+            && (every <= 0 || every % CAMERA_INTERVAL != 0)
+        {
+            return Err(Error::config(format!("a camera's picture each {every} ms"))
+                .help("Cameras report each minute: give a whole number of minutes"));
+        }
         Ok(Self { city, options })
     }
 
@@ -255,6 +274,7 @@ impl Hold {
             emergency: Readings { samples: self.emergency.release(new.emergency.samples, until) },
             by_vehicle: self.by_vehicle.release(new.by_vehicle, until),
             crossings: new.crossings,
+            pictures: new.pictures,
         }
     }
 }
@@ -289,6 +309,12 @@ impl Samples {
         let before = self.crossings.partition_point(|c| c.t_out < position);
         self.crossings.drain(..before);
         self
+    }
+
+    /// Takes the pictures that cameras took in the window, whether or not the readings that name them are sent. At most one
+    /// a camera and minute, some hundred bytes to two kilobytes each.
+    pub fn take_pictures(&mut self) -> Vec<Picture> {
+        std::mem::take(&mut self.pictures)
     }
 
     /// Readings and crossings.

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 
 use super::columns::{Text, lists, points, times};
 use super::device::{self, Clock};
+use super::picture::{self, Class, Picture, Seen};
 use super::sample::{Reading, Sample};
 use super::{Observer, Samples};
 use crate::city::City;
@@ -35,6 +36,8 @@ pub struct TrafficReading {
     occupancy: f64,
     headway: f64,
     queue: f64,
+    /// SHA-256 of the picture at the interval's end, where one was taken.
+    picture: Option<[u8; 32]>,
 }
 
 impl TrafficReading {
@@ -58,13 +61,21 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
         return;
     }
     let mut way = Way::default();
+    let mut seen = Vec::new();
     while end <= window.to {
+        let pictured = observer.options.snapshots.is_some_and(|every| (end - start) % every == 0);
         for (c, camera) in city.network.cameras.iter().enumerate() {
             let entity = c as u32;
             if !observer.sees(entity) {
                 continue;
             }
-            let reading = read(city, window, camera, end, &mut way);
+            seen.clear();
+            let mut reading = read(city, window, camera, end, &mut way, &mut seen);
+            if pictured {
+                let picture = Picture::render(city, entity, &seen);
+                reading.picture = Some(picture.sha);
+                samples.pictures.push(picture);
+            }
             let stamp = Clock::of_camera(city.rng, entity).shows(end);
             samples.traffic.push(city.rng, &observer.options.faults, (entity, number as u64), (end, stamp), reading);
         }
@@ -73,13 +84,14 @@ pub fn observe(observer: &Observer, window: &Window, samples: &mut Samples) {
     }
 }
 
-/// What a camera counts in the interval that ends at `end`.
+/// What a camera counts in the interval that ends at `end`; `seen` takes the vehicles that are on the camera's road then.
 pub(super) fn read<'a>(
     city: &City,
     window: &'a Window,
     camera: &Camera,
     end: i64,
     way: &mut Way<'a>,
+    seen: &mut Vec<Seen>,
 ) -> TrafficReading {
     let road = &city.network.roads[camera.road as usize];
     let from = end - CAMERA_INTERVAL;
@@ -91,15 +103,19 @@ pub(super) fn read<'a>(
             continue;
         }
         let leg = window.follow(i, &city.network.specs, (from, end), way);
+        let kind = city.fleet.kinds[crossing.vehicle as usize];
         if let Some(time) = way.passes(leg, camera.offset, (from, end)) {
-            let kind = city.fleet.kinds[crossing.vehicle as usize];
             passages.push(Passage { time, speed: way.at(time).speed, kind });
         }
-        // One that ends its trip here parks.
-        let parks = crossing.t_out < end && window.latest_until(i) > crossing.t_out;
-        if crossing.t_out >= end - SMOOTHING && !parks {
-            let state = way.at(end);
-            queued += u32::from(state.road == camera.road && state.speed < QUEUE_KMH);
+        if crossing.t_out < end - SMOOTHING {
+            continue;
+        }
+        let state = way.at(end);
+        if state.road == camera.road {
+            // One that ends its trip here parks.
+            let parks = crossing.t_out < end && window.latest_until(i) > crossing.t_out;
+            queued += u32::from(state.speed < QUEUE_KMH && !parks);
+            seen.push(Seen { offset: state.offset, lane: crossing.lane, kind });
         }
     }
     passages.sort_unstable_by_key(|p| p.time);
@@ -111,20 +127,16 @@ pub(super) fn read<'a>(
         occupancy: 0.0,
         headway: 0.0,
         queue: round((f64::from(queued) * QUEUE_ROOM / f64::from(road.lanes)).min(road.length), 10.0),
+        picture: None,
     };
     let interval = CAMERA_INTERVAL as f64 / 1_000.0;
     let mut covered = 0.0;
     for passage in &passages {
-        let (class, length) = match passage.kind {
-            VehicleType::Car => (0, 4.4),
-            VehicleType::Van => (1, 5.5),
-            VehicleType::Goods => (2, 9.0),
-            _ => (3, 6.0),
-        };
-        reading.classes[class] += 1;
+        let class = Class::of(passage.kind);
+        reading.classes[class.number] += 1;
         reading.speeds[((passage.speed / 5.0) as usize).min(BINS - 1)] += 1;
         // One that comes to a stand here covers the spot for the rest of the interval.
-        covered += (length / (passage.speed / 3.6)).min(interval);
+        covered += (class.length / (passage.speed / 3.6)).min(interval);
     }
     reading.occupancy = round((covered / interval / f64::from(road.lanes)).min(1.0), 10_000.0);
     if let (Some(first), Some(last)) = (passages.first(), passages.last()) {
@@ -155,8 +167,13 @@ impl Reading for TrafficReading {
             camera_id.push_numbered(device::CAMERA.0, sample.head.entity, device::CAMERA.1);
             let road = city.network.cameras[sample.head.entity as usize].road;
             road_id.push_numbered(device::ROAD.0, road, device::ROAD.1);
-            snapshot.push_null();
-            sha.push_null();
+            if let Some(sum) = &sample.reading.picture {
+                snapshot.push(&picture::name(sample.head.entity, sum));
+                sha.push(&picture::hexadecimal(sum));
+            } else {
+                snapshot.push_null();
+                sha.push_null();
+            }
         }
         let int = |value: &dyn Fn(&TrafficReading) -> u32| {
             Arc::new(Int32Array::from_iter_values(samples.iter().map(|s| value(&s.reading) as i32))) as ArrayRef

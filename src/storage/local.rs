@@ -101,6 +101,21 @@ pub fn write_new(target: impl Into<PathBuf>, bytes: &[u8]) -> Result<()> {
     file.publish()
 }
 
+/// Writes a small file whose name says what is in it, unless it is there already. It is there whole or not at all, but not
+/// synced: whoever made the bytes can make them again, and one that a power cut left short is replaced then.
+///
+/// # Errors
+/// `Store` where it can't be written.
+pub fn write_content(target: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::metadata(target).is_ok_and(|found| found.len() == bytes.len() as u64) {
+        return Ok(());
+    }
+    let mut file = NewFile::create(target)?;
+    file.write_all(bytes)
+        .and_then(|()| fs::rename(&file.temporary, target))
+        .context(ErrorKind::Store, || format!("{} can't be written", target.display()))
+}
+
 /// Makes a folder and those above it, each synced into its parent.
 ///
 /// # Errors
@@ -157,5 +172,23 @@ mod tests {
 
         drop(NewFile::create(folder.path().join("a/b/never")).unwrap());
         assert_eq!(names(&folder.path().join("a/b")), ["data"]);
+    }
+
+    #[test]
+    fn content_is_written_once_and_again_where_it_was_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a/content");
+        write_content(&target, b"one").unwrap();
+        let written = fs::metadata(&target).unwrap().modified().unwrap();
+        write_content(&target, b"one").unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().modified().unwrap(), written);
+        fs::write(&target, b"o").unwrap();
+        write_content(&target, b"one").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        assert_eq!(names(&folder.path().join("a")), ["content"]);
+
+        fs::write(folder.path().join("file"), b"").unwrap();
+        let error = write_content(&folder.path().join("file/content"), b"one").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Store);
     }
 }

@@ -13,7 +13,7 @@ mod write;
 
 pub use durable::DurableStore;
 pub use groups::{GroupEncoder, GroupWriter, RowGroup};
-pub use local::{NewFile, create_folders, write_new};
+pub use local::{NewFile, create_folders, write_content, write_new};
 pub use read::{ParquetFile, project};
 pub use runtime::block_on;
 pub use write::{FileWriter, ROW_GROUP_BYTES, WriteOptions, WrittenFile, with_field_ids};

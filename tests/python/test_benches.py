@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benches.bench import executable
 from benches.child import RunError, run
 from benches.figure import Figure
 from benches.figures import FIGURES
@@ -233,6 +234,15 @@ def test_criterion_s_estimates_are_read(tmp_path):
         estimate(folder, 250)
     with pytest.raises(RunError, match="did not print"):
         message_size("nothing")
+
+
+def test_a_bench_s_program_is_found_in_cargo_s_messages():
+    library = {"reason": "compiler-artifact", "target": {"name": "_core"}, "executable": None}
+    bench = {"reason": "compiler-artifact", "target": {"name": "consume"}, "executable": "/target/consume-1"}
+    printed = "\n".join(json.dumps(each) for each in (library, bench, {"reason": "build-finished", "success": True}))
+    assert executable(printed, "consume") == "/target/consume-1"
+    with pytest.raises(RunError, match="no bench other"):
+        executable(printed, "other")
 
 
 def test_movement_is_counted_by_the_loop_s_own_account():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import re
+import struct
+import zlib
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -221,6 +224,8 @@ class TestFaults:
         ({"duration": 3600}, "duration 3600 has no unit"),
         ({"start": "soon"}, "start 'soon' is no time"),
         ({"streams": ["gsp"]}, "gsp"),
+        ({"snapshots": "x", "snapshot_every": "90s"}, "whole number of minutes"),
+        ({"snapshot_every": "5min"}, "no pictures are taken"),
         ({"faults": cs.Faults(late=1.5)}, "late"),
         ({"faults": cs.Faults(drop=-0.1)}, "drop"),
         ({"faults": cs.Faults(corrupt=float("nan"))}, "corrupt"),
@@ -253,6 +258,51 @@ def test_the_network_draws_itself(city):
     assert drawn.count("<polyline") == table(city.network.roads).num_rows > 100
     assert drawn.count("<circle") > 5
     assert "nan" not in drawn
+
+
+def colours(png):
+    """Columns, rows and how many pixels have which place in the palette, by the PNG specification."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    at, stream, size = 8, b"", (0, 0)
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        kind, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert struct.unpack_from(">I", png, at + 8 + length) == (zlib.crc32(kind + data),)
+        if kind == b"IHDR":
+            size = struct.unpack_from(">II", data)
+        stream += data if kind == b"IDAT" else b""
+        at += 12 + length
+    rows, width = zlib.decompress(stream), 1 + size[0] // 2
+    assert len(rows) == size[1] * width
+    return size, Counter(p for i, pair in enumerate(rows) if i % width for p in (pair >> 4, pair & 15))
+
+
+def test_cameras_take_pictures_where_a_folder_is_given(tmp_path):
+    options = {"vehicles": 3_000, "start": "2026-06-01T08:00Z", "duration": "12min", "streams": ["traffic"]}
+    folder = tmp_path / "pictures"
+    city = cs.City(**options, snapshots=folder, snapshot_every="5min")
+    assert repr(city).endswith(f"snapshots={str(folder)!r}, snapshot_every='5min')")
+    rows = list(city.rows("traffic"))
+    taken = [row for row in rows if row["snapshot"] is not None]
+    assert 0 < len(taken) < len(rows) / 3
+    shown = Counter()
+    for row in taken:
+        png = (folder / row["snapshot"]).read_bytes()
+        assert hashlib.sha256(png).hexdigest() == row["snapshotSha256"]
+        size, found = colours(png)
+        assert size == (160, 120)
+        shown += found
+    ground, asphalt, line, *vehicles = (shown[colour] for colour in range(8))
+    assert ground > asphalt > line > sum(vehicles) > 0
+    without = [{**row, "snapshot": None, "snapshotSha256": None} for row in rows]
+    assert without == list(cs.City(**options).rows("traffic"))
+
+
+def test_a_folder_for_pictures_that_can_t_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    city = cs.City(vehicles=50, duration="2min", snapshots=tmp_path / "file" / "pictures")
+    with pytest.raises(cs.StoreError, match="file"):
+        list(city)
 
 
 SAVED = {"seed": 3, "vehicles": 300, "start": "2026-06-01T07:00:00Z"}

@@ -96,6 +96,18 @@ class TestSimulate:
         assert (tmp_path / "out" / "fleet.ndjson").stat().st_size > 1000
         assert (tmp_path / "out" / "reference_data.ndjson").stat().st_size > 1000
 
+    def test_pictures_lie_where_the_events_say(self, citystream, tmp_path):
+        options = [*SMALL, "--streams", "traffic", "--snapshots", "pictures", "--snapshot-every", "15min"]
+        done = citystream("simulate", "--to", "ndjson", "--out", "out", *options)
+        assert done.status == 0, done.err
+        rows = [json.loads(line) for line in (tmp_path / "out" / "traffic_data.ndjson").read_text().splitlines()]
+        named = {row["snapshot"] for row in rows} - {None}
+        assert 0 < sum(row["snapshot"] is not None for row in rows) < len(rows) / 10
+        assert named <= {str(path.relative_to(tmp_path / "pictures")) for path in tmp_path.glob("pictures/*/*.png")}
+        refused = citystream("simulate", "--to", "ndjson", "--out", "other", *SMALL, "--snapshot-every", "15min")
+        assert refused.status == 2
+        assert "snapshots=" in refused.err
+
     def test_the_same_options_give_the_same_bytes(self, citystream, tmp_path):
         for out, threads in (("a", "1"), ("b", "2")):
             done = citystream("simulate", "--to", "parquet", "--out", out, *SMALL, "--threads", threads)

@@ -29,6 +29,8 @@ def test_flag_before_environment_before_file_before_default(tmp_path):
         "city.scenario": "default",
         "city.trace": "default",
         "city.compat": "default",
+        "city.snapshots": "default",
+        "city.snapshot_every": "default",
     }
 
 

@@ -60,6 +60,8 @@ class CityOptions:
         bool | None,
         _city("Every stream by the vehicles' devices, as the original script; see docs/drop_in.md.", "--compat"),
     ] = None
+    snapshots: Annotated[str | None, _city("Folder for the cameras' pictures; none are taken without.")] = None
+    snapshot_every: Annotated[str | None, _city("How often each takes one, such as 5min; each minute without.")] = None
     scenario: Annotated[str | None, _fault("Named faults, such as late_storm; see docs/faults.md.")] = None
     late: Annotated[float | None, _fault("Share of events sent late.")] = None
     late_bound: Annotated[str | None, _fault("Greatest delay of these.")] = None
@@ -109,6 +111,8 @@ class CityOptions:
             scenario=scenario,
             trace=named("city.trace", self.trace),
             compat=settings.get("city.compat", self.compat),
+            snapshots=named("city.snapshots", self.snapshots),
+            snapshot_every=named("city.snapshot_every", self.snapshot_every),
         )
         return city if self.part is None else city.part(*_part(self.part))
 
