@@ -1,6 +1,7 @@
 //! `Producer`, and questions about topics.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::arrow::reader;
 use super::blocking;
 use super::city::{City, by_stream, topic_names};
 use super::error::to_py;
+use super::metrics::Metrics;
 use crate::codec::json as codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
@@ -22,6 +24,7 @@ use crate::schema::{Events, Stream};
 pub struct Producer {
     publisher: Mutex<Option<Publisher>>,
     topics: Topics,
+    opened: Instant,
 }
 
 /// What is queued at `close` gets this long; librdkafka gives a message up before.
@@ -30,7 +33,8 @@ const CLOSE: Duration = Duration::from_secs(150);
 #[pymethods]
 impl Producer {
     #[new]
-    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms))]
+    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms,
+        metrics = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -41,6 +45,7 @@ impl Producer {
         topics: BTreeMap<String, String>,
         create_topics: Option<i32>,
         timeout_ms: u64,
+        metrics: Option<PyRef<'_, Metrics>>,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
             let security = security_of(security)?;
@@ -59,7 +64,10 @@ impl Producer {
             }
             Publisher::open(options, cancel)
         })?;
-        Ok(Self { publisher: Mutex::new(Some(publisher)), topics })
+        if let Some(metrics) = metrics {
+            metrics.figures.publisher(publisher.watch(), topics.clone());
+        }
+        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, opened: Instant::now() })
     }
 
     #[pyo3(signature = (city, *, speed, rate, progress))]
@@ -101,13 +109,19 @@ impl Producer {
     fn send(&self, py: Python<'_>, stream: &str, row: &Bound<'_, PyDict>) -> PyResult<()> {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
         let text = dump(py, row)?;
-        let send = || {
+        let encode = || {
             let batch = codec::row_from_json(stream, text.as_bytes())?;
-            let messages = codec::encode(&Events { stream, batch, harm: Vec::new() })?;
-            let never = std::sync::atomic::AtomicBool::new(false);
-            self.with(|publisher| publisher.send(self.topics.of(stream), &messages, &never))
+            codec::encode(&Events { stream, batch, harm: Vec::new() })
         };
-        py.detach(send).map_err(|e| to_py(py, &e))
+        let messages = py.detach(encode).map_err(|e| to_py(py, &e))?;
+        let send = |flag: &AtomicBool| self.with(|publisher| publisher.send(self.topics.of(stream), &messages, flag));
+        // Asked to stop where it would have to wait; whoever waits has to answer Ctrl-C.
+        match py.detach(|| send(&AtomicBool::new(true))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                blocking::run(py, None, |run| send(run.cancel.flag()))
+            }
+            sent => sent.map_err(|e| to_py(py, &e)),
+        }
     }
 
     fn flush(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<()> {
@@ -116,11 +130,10 @@ impl Producer {
     }
 
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let began = Instant::now();
         let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(publisher) = publisher else { return report(py, &Published::default(), began) };
+        let Some(publisher) = publisher else { return report(py, &Published::default(), self.opened) };
         let done = blocking::run(py, None, |run| publisher.close(CLOSE, run.cancel.flag()))?;
-        report(py, &account(&done, &kafka::Report::default(), &self.topics), began)
+        report(py, &account(&done, &kafka::Report::default(), &self.topics), self.opened)
     }
 }
 
