@@ -25,6 +25,7 @@ __all__ = [
     "KafkaConnectionError",
     "KafkaError",
     "Lake",
+    "Metrics",
     "Producer",
     "StoreError",
     "TableError",
@@ -312,6 +313,7 @@ class Producer:
         rename: list[tuple[str, str]],
         format: str,  # noqa: A002
         schema_registry: dict[str, str] | None,
+        metrics: Metrics | None = None,
     ) -> Producer: ...
     def publish_city(
         self, city: City, *, speed: float | None, rate: float | None, progress: _Progress
@@ -333,12 +335,33 @@ class Producer:
         """Queues one event.
 
         Raises:
-            DecodeError: The row breaks the stream's schema; names the field.
+            DecodeError: The row breaks the stream's schema; names field and value.
         """
     def flush(self, timeout_ms: int) -> None:
         """Waits until every queued event is acknowledged or has failed."""
     def close(self) -> dict[str, Any]:
-        """Flushes, then gives the totals of all that was sent."""
+        """Flushes, then gives the totals of all that was sent since it was opened, as `publish_city`."""
+
+@final
+class Metrics:
+    """Serves the figures of a producer and of a lake's ingests for Prometheus until it is closed.
+
+    Args:
+        host: The address to serve at.
+        port: 0 is any that is free.
+
+    Raises:
+        ConfigError: The port is taken, or the address is none of this machine's.
+    """
+
+    def __new__(cls, host: str, port: int) -> Metrics: ...
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+    def render(self) -> str:
+        """The page as Prometheus reads it."""
+    def close(self) -> None:
+        """Stops serving; `render` goes on."""
 
 def describe_topics(
     servers: str, topics: list[str] | None, security: dict[str, str] | None, timeout_ms: int
@@ -386,13 +409,14 @@ class Lake:
         names: str,
         rename: list[tuple[str, str]],
         schema_registry: dict[str, str] | None,
+        metrics: Metrics | None,
         progress: _Progress,
     ) -> dict[str, Any]:
         """Kafka → bronze, from where the tables stand to the topics' end, or on and on.
 
         Returns:
-            `records` and `undecodable` (by stream), `skipped`, `commits`, `conflicts`, `seconds`, `partitions` (topic,
-            partition, from, to, lag of each), `warnings` (texts).
+            `records` and `undecodable` (by stream), `bytes`, `skipped`, `commits`, `conflicts`, `seconds`, `partitions`
+            (topic, partition, from, to, lag of each), `warnings` (texts).
         """
     def refine_silver(self, *, progress: _Progress) -> dict[str, Any]:
         """Bronze → silver.

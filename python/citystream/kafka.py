@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _core, times
 from .city import City
 from .errors import ConfigError, KafkaError
+from .metrics import METRICS_HOST, endpoint
 from .names import registry_pairs, rename_pairs
 from .progress import Progress, shown
-from .report import Report
+from .report import Report, per_second
 from .topics import servers_of, topics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -34,6 +35,8 @@ class PublishReport(Report):
     delivered_by_stream: dict[str, int]
     failed_by_stream: dict[str, int]
     errors: tuple[str, ...]
+    rate: float = 0.0
+    """Delivered events in a second."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> PublishReport:
@@ -47,6 +50,7 @@ class PublishReport(Report):
             delivered_by_stream=dict(found["delivered"]),
             failed_by_stream=dict(found["failed"]),
             errors=tuple(found["errors"]),
+            rate=per_second(sum(found["delivered"].values()), found["seconds"]),
         )
 
 
@@ -69,6 +73,9 @@ class Publisher:
         transactional_id: Sends in transactions under this id.
         security: Settings of librdkafka, such as {"security.protocol": "SASL_SSL", "sasl.username": ...}.
         timeout: How long the broker may be unreachable before that is an error.
+        metrics_port: Serves the figures for Prometheus there, until it is closed; 0 is any free port, which
+            `metrics_url` tells. See docs/metrics.md.
+        metrics_host: The address to serve them at; "0.0.0.0" is every one of this machine.
 
     Raises:
         ConfigError: An option is wrong.
@@ -95,10 +102,13 @@ class Publisher:
         transactional_id: str | None = None,
         security: Mapping[str, str] | None = None,
         timeout: times.Duration = "30s",
+        metrics_port: int | None = None,
+        metrics_host: str = METRICS_HOST,
     ) -> None:
         self.servers = servers_of(servers)
         self.topics = topics_of(topics)
         self._told = 0
+        self._metrics = None if metrics_port is None else endpoint(metrics_port, metrics_host)
         self._core = _core.Producer(
             self.servers,
             compression=compression,
@@ -111,7 +121,13 @@ class Publisher:
             rename=rename_pairs(rename),
             format=format,
             schema_registry=registry_pairs(schema_registry),
+            metrics=self._metrics,
         )
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where Prometheus finds the figures, where it was asked for."""
+        return None if self._metrics is None else self._metrics.url
 
     def publish(
         self,
@@ -125,14 +141,16 @@ class Publisher:
         """Sends a whole city or a table, and returns when each event is acknowledged or has failed.
 
         Args:
-            data: A `City`, or any Arrow data (polars, pyarrow, DuckDB, pandas 3) with the columns of `stream`.
+            data: A `City`, or any Arrow data (polars, pyarrow, DuckDB, pandas 3) with the columns of `stream`, in any
+                order and of any type that casts without loss; columns that the stream hasn't are left out.
             stream: Whose columns the Arrow data have; a city needs none.
             speed: Simulated seconds in a second; None is as fast as it goes.
             rate: Events in a second; None is no limit.
             progress: See `citystream.progress.shown`.
 
         Raises:
-            DecodeError: A row breaks the stream's schema.
+            DecodeError: A row of the data breaks the stream's schema; names column, row and value. The batches before
+                it were sent.
             KafkaError: The broker refused.
         """
         with shown(progress) as callback:
@@ -159,15 +177,19 @@ class Publisher:
         return report
 
     def send(self, stream: str, row: Mapping[str, Any]) -> None:
-        """Queues one event; `flush` or the end of the `with` waits for it.
+        """Queues one event; `flush` or the end of the `with` waits for it, and the report of `close` counts it.
+
+        The queue is bounded (500,000 messages, 64 MiB): where it is full, `send` waits for the broker.
 
         Args:
             stream: The stream.
             row: Its fields by their wire names, times as ISO 8601 text, as `City.rows` gives them.
 
         Raises:
-            DecodeError: The row breaks the stream's schema; names the field.
+            DecodeError: A field is unknown, missing or of another type; names field and value. Nothing was sent.
         """
+        if not isinstance(row, Mapping):
+            raise ConfigError(f"{type(row).__name__} is no row. Give a dict of fields, as City.rows gives them")
         self._core.send(stream, dict(row))
 
     def flush(self, timeout: times.Duration = "30s") -> None:
@@ -176,7 +198,11 @@ class Publisher:
 
     def close(self) -> PublishReport:
         """Flushes and closes; gives the totals of all that was sent."""
-        return PublishReport.of(self._core.close())
+        try:
+            return PublishReport.of(self._core.close())
+        finally:
+            if self._metrics is not None:
+                self._metrics.close()
 
     def __enter__(self) -> Self:
         return self

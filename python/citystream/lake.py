@@ -13,10 +13,11 @@ from . import _core, gold, sql, times
 from .arrow import ArrowStream
 from .city import City
 from .errors import ConfigError
+from .metrics import METRICS_HOST, endpoint
 from .names import registry_pairs, rename_pairs
 from .nearest import nearest
 from .progress import Progress, shown
-from .report import Report, size
+from .report import Report, per_second, size
 from .topics import REFERENCE, servers_of, topics_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class IngestReport(Report):
     by_stream: dict[str, int]
     partitions: tuple[Partition, ...]
     warnings: tuple[str, ...]
+    bytes: int = 0
+    """Key and value bytes of what was read from Kafka."""
+    rate: float = 0.0
+    """Records in a second."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> IngestReport:
@@ -77,6 +82,8 @@ class IngestReport(Report):
                 Partition(p["topic"], p["partition"], p["from"], p["to"], p["lag"]) for p in found["partitions"]
             ),
             warnings=tuple(found["warnings"]),
+            bytes=found["bytes"],
+            rate=per_second(sum(found["records"].values()), found["seconds"]),
         )
 
 
@@ -190,11 +197,24 @@ class Lake:
     ) -> None:
         options = None if storage_options is None else dict(storage_options)
         self.core = _core.Lake(str(path), storage_options=options, create=create)
+        self._metrics: dict[tuple[str, int], _core.Metrics] = {}
 
     @property
     def path(self) -> str:
         """Where it is."""
         return self.core.path
+
+    def metrics(self, port: int, host: str = METRICS_HOST) -> _core.Metrics:
+        """The endpoint for Prometheus that `ingest` counts for; opened at the first call.
+
+        Args:
+            port: 0 is any that is free; `url` of the result tells which.
+            host: The address to serve at.
+        """
+        found = self._metrics.get((host, port))
+        if found is None:
+            found = self._metrics[host, port] = endpoint(port, host)
+        return found
 
     def ingest(
         self,
@@ -214,6 +234,8 @@ class Lake:
         max_age: times.Duration | None = None,
         memory_bytes: int | None = None,
         timeout: times.Duration = "30s",
+        metrics_port: int | None = None,
+        metrics_host: str = METRICS_HOST,
         progress: Progress = None,
     ) -> IngestReport:
         """Takes everything new into bronze, each record once, however often it is called or stopped.
@@ -239,6 +261,9 @@ class Lake:
             max_age: A commit is due at this age of the oldest record.
             memory_bytes: A commit is due at this much memory.
             timeout: How long the broker may be unreachable before that is an error.
+            metrics_port: Serves the figures for Prometheus there, as long as this object lives, so that those of
+                several calls add up. See docs/metrics.md.
+            metrics_host: The address to serve them at; "0.0.0.0" is every one of this machine.
             progress: See `citystream.progress.shown`.
 
         Raises:
@@ -255,6 +280,8 @@ class Lake:
                     raise ConfigError(
                         "names, rename or schema_registry are given with a city, which is no topic. Leave them out"
                     )
+                if metrics_port is not None:
+                    raise ConfigError("metrics_port is given with a city; they are Kafka's figures. Leave it out")
                 return IngestReport.of(self.core.ingest_city(source.core, progress=callback))
             bounds = {
                 "file_bytes": file_bytes,
@@ -275,6 +302,7 @@ class Lake:
                 names=names,
                 rename=rename_pairs(rename),
                 schema_registry=registry_pairs(schema_registry),
+                metrics=None if metrics_port is None else self.metrics(metrics_port, metrics_host),
                 progress=callback,
             )
         return IngestReport.of(found)

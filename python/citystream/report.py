@@ -54,6 +54,11 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def per_second(count: int, seconds: float) -> float:
+    """How many in a second, on average."""
+    return count / seconds if seconds > 0 else 0.0
+
+
 def size(count: int) -> str:
     """A number of bytes for people.
 

@@ -138,6 +138,8 @@ SETTINGS = {
         Setting("kafka.create_topics", _whole, "a whole number"),
         Setting("kafka.transactional_id", _text, "a text"),
         Setting("kafka.timeout", _text, "a duration", "30s"),
+        Setting("kafka.metrics_port", _whole, "a whole number"),
+        Setting("kafka.metrics_host", _text, "an address", "127.0.0.1"),
         *(
             Setting(f"topics.{stream}_topic", _text, "a text", topic, variable(stream))
             for stream, topic in DEFAULTS.items()

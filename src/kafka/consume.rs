@@ -345,6 +345,13 @@ impl Consumer {
         self.slots.iter().map(position).collect()
     }
 
+    /// The end of a partition (the high watermark) as the broker last told it with an answer; none before the first. Asks
+    /// nothing, so it may be called often.
+    pub fn high_watermark(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.feed.check().ok()?;
+        native::high_watermark(self.feed.consumer().client(), topic, partition)
+    }
+
     /// Whether every assigned partition that is not paused has been read to its end.
     pub fn at_end(&self) -> bool {
         self.slots.iter().all(|slot| slot.paused || slot.at_end())

@@ -1,7 +1,9 @@
 //! The only place that joins two steps: bounded, ordered, stoppable.
 
+mod conform;
 mod groups;
 mod ingest;
+mod metrics;
 mod observe;
 mod pace;
 mod pool;
@@ -13,6 +15,7 @@ mod wire;
 mod write;
 
 pub use ingest::{Ingested, KafkaIngest, OnGap, PartitionProgress, ingest_city, ingest_kafka};
+pub use metrics::{Metrics, Server};
 pub use observe::{Chunk, Results, Source};
 pub use pace::{Pace, Pacer};
 pub use pool::{Pool, in_order, thread_count};

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch, RecordBatchReader};
-use arrow::compute::cast;
+use arrow::array::{Array, AsArray, RecordBatchReader};
 use arrow::datatypes::TimestampMicrosecondType;
 
+use super::conform::conform;
 use super::observe::{Chunk, Source};
 use super::pace::{Pace, Pacer};
 use super::progress::Run;
 use super::topics::Topics;
 use super::wire::{Wire, Written};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, ErrorKind, Result};
 use crate::kafka::{Publisher, Report};
 use crate::schema::{Events, Stream};
 
@@ -68,7 +68,7 @@ pub fn publish(
     pace: Pace,
     run: &mut Run<'_>,
 ) -> Result<Published> {
-    let before = publisher.report();
+    let before = after_earlier(publisher, run)?;
     let outcome = send_all(publisher, source, topics, wire, pace, run);
     settle(publisher, topics, &before, outcome, run)
 }
@@ -162,7 +162,7 @@ fn sent_times(events: &Events) -> Vec<i64> {
 /// Sends any Arrow data that has the stream's columns, in any order and of any type that casts without loss.
 ///
 /// # Errors
-/// `Decode` where a column is missing or a value does not fit; else as [`publish`].
+/// `Decode` where a column is missing or a value does not fit, with its row; the batches before were sent. Else as [`publish`].
 pub fn publish_arrow(
     publisher: &mut Publisher,
     stream: Stream,
@@ -171,7 +171,7 @@ pub fn publish_arrow(
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<Published> {
-    let before = publisher.report();
+    let before = after_earlier(publisher, run)?;
     let outcome = send_batches(publisher, stream, topics, wire, batches, run);
     settle(publisher, topics, &before, outcome, run)
 }
@@ -187,7 +187,8 @@ fn send_batches(
     wire.prepare([stream], topics, publisher, run.cancel.flag())?;
     let mut sent = 0;
     for batch in batches {
-        let batch = conform(stream, &batch.context(ErrorKind::Decode, || "the Arrow data can't be read".to_owned())?)?;
+        let batch = batch.context(ErrorKind::Decode, || "the Arrow data can't be read".to_owned())?;
+        let batch = conform(stream, &batch, sent)?;
         let events = Events { stream, batch, harm: Vec::new() };
         send(publisher, topics, &wire.encode(&events)?, run)?;
         sent += events.batch.num_rows() as u64;
@@ -196,26 +197,10 @@ fn send_batches(
     Ok(())
 }
 
-/// The batch with the stream's columns, in order and cast.
-fn conform(stream: Stream, batch: &RecordBatch) -> Result<RecordBatch> {
-    let schema = stream.wire_schema();
-    let columns = schema.fields().iter().map(|field| {
-        let column = batch.column_by_name(field.name()).ok_or_else(|| {
-            Error::new(ErrorKind::Decode, format!("column {:?} of stream {} is missing", field.name(), stream.name()))
-                .help("Name the columns as on the wire; a column may be all null where the schema allows it")
-        })?;
-        let fitted = cast(column, field.data_type()).context(ErrorKind::Decode, || {
-            format!("column {:?} is {} and does not cast to {}", field.name(), column.data_type(), field.data_type())
-        })?;
-        if fitted.null_count() > column.null_count() {
-            return Err(Error::new(
-                ErrorKind::Decode,
-                format!("column {:?} has a value that is no {}", field.name(), field.data_type()),
-            ));
-        }
-        Ok(fitted)
-    });
-    Ok(RecordBatch::try_new(schema.clone(), columns.collect::<Result<_>>()?)?)
+/// The account when what was queued before the run has been answered, so that the run's report is of the run alone.
+fn after_earlier(publisher: &mut Publisher, run: &Run<'_>) -> Result<Report> {
+    publisher.flush(SETTLE, run.cancel.flag())?;
+    Ok(publisher.report())
 }
 
 /// Waits for the broker's answers, also after an error or an interruption, and accounts for the run.

@@ -1,6 +1,7 @@
 //! `Producer`, and questions about topics.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::arrow::reader;
 use super::blocking;
 use super::city::{City, by_stream, names_of, registry_of, topic_names};
 use super::error::to_py;
+use super::metrics::Metrics;
 use crate::codec::{Format, json as codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
@@ -23,6 +25,7 @@ pub struct Producer {
     publisher: Mutex<Option<Publisher>>,
     topics: Topics,
     wire: Wire,
+    opened: Instant,
 }
 
 /// What is queued at `close` gets this long; librdkafka gives a message up before.
@@ -32,7 +35,7 @@ const CLOSE: Duration = Duration::from_secs(150);
 impl Producer {
     #[new]
     #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms,
-        names, rename, format, schema_registry))]
+        names, rename, format, schema_registry, metrics = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -47,6 +50,7 @@ impl Producer {
         rename: Vec<(String, String)>,
         format: &str,
         schema_registry: Option<BTreeMap<String, String>>,
+        metrics: Option<PyRef<'_, Metrics>>,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
             let security = security_of(security)?;
@@ -67,7 +71,10 @@ impl Producer {
             }
             Publisher::open(options, cancel)
         })?;
-        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, wire })
+        if let Some(metrics) = metrics {
+            metrics.figures.publisher(publisher.watch(), topics.clone());
+        }
+        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, wire, opened: Instant::now() })
     }
 
     #[pyo3(signature = (city, *, speed, rate, progress))]
@@ -109,16 +116,23 @@ impl Producer {
     fn send(&self, py: Python<'_>, stream: &str, row: &Bound<'_, PyDict>) -> PyResult<()> {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
         let text = dump(py, row)?;
-        let send = || {
-            let batch = codec::row_from_json(stream, text.as_bytes())?;
-            let never = std::sync::atomic::AtomicBool::new(false);
+        let read = || codec::row_from_json(stream, text.as_bytes());
+        let batch = py.detach(read).map_err(|e| to_py(py, &e))?;
+        let events = Events { stream, batch, harm: Vec::new() };
+        let send = |flag: &AtomicBool| {
             self.with(|publisher| {
-                self.wire.prepare([stream], &self.topics, publisher, &never)?;
-                let written = self.wire.encode(&Events { stream, batch, harm: Vec::new() })?;
-                publisher.send_events(self.topics.of(stream), &written.messages, &written.events, &never)
+                self.wire.prepare([stream], &self.topics, publisher, flag)?;
+                let written = self.wire.encode(&events)?;
+                publisher.send_events(self.topics.of(stream), &written.messages, &written.events, flag)
             })
         };
-        py.detach(send).map_err(|e| to_py(py, &e))
+        // Asked to stop where it would have to wait; whoever waits has to answer Ctrl-C.
+        match py.detach(|| send(&AtomicBool::new(true))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                blocking::run(py, None, |run| send(run.cancel.flag()))
+            }
+            sent => sent.map_err(|e| to_py(py, &e)),
+        }
     }
 
     fn flush(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<()> {
@@ -127,11 +141,10 @@ impl Producer {
     }
 
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let began = Instant::now();
         let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(publisher) = publisher else { return report(py, &Published::default(), began) };
+        let Some(publisher) = publisher else { return report(py, &Published::default(), self.opened) };
         let done = blocking::run(py, None, |run| publisher.close(CLOSE, run.cancel.flag()))?;
-        report(py, &account(&done, &kafka::Report::default(), &self.topics), began)
+        report(py, &account(&done, &kafka::Report::default(), &self.topics), self.opened)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `Lake`: ingest, refine, and the tables.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -11,6 +12,7 @@ use super::blocking;
 use super::city::{City, by_stream, names_of, registry_of, topic_names};
 use super::error::to_py;
 use super::kafka::security_of;
+use super::metrics::Metrics;
 use crate::error::{Error, Result};
 use crate::lake::{self, BronzeOptions, DataFile, Replace};
 use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
@@ -63,7 +65,7 @@ impl Lake {
     }
 
     #[pyo3(signature = (servers, *, topics, security, follow, on_gap, new_epoch, pipeline, options, timeout_ms,
-        names, rename, schema_registry, progress))]
+        names, rename, schema_registry, metrics, progress))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn ingest_kafka<'py>(
         &self,
@@ -80,9 +82,11 @@ impl Lake {
         names: &str,
         rename: Vec<(String, String)>,
         schema_registry: Option<BTreeMap<String, String>>,
+        metrics: Option<PyRef<'py, Metrics>>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let began = Instant::now();
+        let metrics = metrics.map(|m| Arc::clone(&m.figures));
         let prepare = || {
             Ok(KafkaIngest {
                 servers,
@@ -94,6 +98,7 @@ impl Lake {
                 on_gap: gap_rule(on_gap)?,
                 bronze: bronze_options(pipeline, new_epoch, &options)?,
                 timeout: Duration::from_millis(timeout_ms),
+                metrics,
             })
         };
         let options = prepare().map_err(|e: Error| to_py(py, &e))?;
@@ -236,6 +241,7 @@ fn report<'py>(py: Python<'py>, done: &Ingested, began: Instant) -> PyResult<Bou
     let report = PyDict::new(py);
     report.set_item("records", by_stream(py, &done.records)?)?;
     report.set_item("undecodable", by_stream(py, &done.undecodable)?)?;
+    report.set_item("bytes", done.bytes)?;
     report.set_item("skipped", done.skipped)?;
     report.set_item("commits", done.commits)?;
     report.set_item("conflicts", done.conflicts)?;

@@ -6,6 +6,7 @@ mod city;
 mod error;
 mod kafka;
 mod lake;
+mod metrics;
 mod study;
 
 use pyo3::prelude::*;
@@ -62,6 +63,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<city::Batches>()?;
     module.add_class::<kafka::Producer>()?;
     module.add_class::<lake::Lake>()?;
+    module.add_class::<metrics::Metrics>()?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(stream_fields, module)?)?;
     module.add_function(wrap_pyfunction!(wire_schema, module)?)?;

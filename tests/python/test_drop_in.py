@@ -99,11 +99,16 @@ def test_the_original_s_schemas_read_no_null(spark, sent, stream, schema):
 
 
 def test_the_five_join_on_device_and_time(spark, sent):
+    told = {(row["deviceId"], row["timestamp"]) for row in map(json.loads, sent["emergency"])}
+    near = {
+        stream: [row for row in rows if (json.loads(row)["deviceId"], json.loads(row)["timestamp"]) in told]
+        for stream, rows in sent.items()
+    }
     frames = {
         stream: spark.createDataFrame([(row,) for row in rows], "value string")
         .select(f.from_json("value", ORIGINAL[stream]).alias("row"))
         .select("row.deviceId", "row.timestamp")
-        for stream, rows in sent.items()
+        for stream, rows in near.items()
     }
     joined = frames["vehicle"]
     for stream in ("gps", "traffic", "weather", "emergency"):

@@ -105,19 +105,78 @@ def test_transactions(broker, topics, city):
 
 
 @pytest.mark.parametrize(
-    ("change", "field"),
+    ("change", "message"),
     [
-        ({"speed": "fast"}, "speed"),
-        ({"timestamp": "yesterday"}, "timestamp"),
-        ({"id": None}, "id"),
-        ({"location": [1.0]}, "location"),
-        ({"speed": float("nan")}, "JSON"),
+        ({"speed": "fast"}, r'gps: field "speed" is "fast", expected a number \(km/h\)'),
+        ({"speed": True}, r'field "speed" is true, expected a number'),
+        ({"timestamp": "yesterday"}, r'field "timestamp" is "yesterday", expected a time'),
+        ({"id": None}, r'field "id" is missing or null, expected a text'),
+        ({"location": [1.0]}, r'field "location" is \[1\.0\], expected \[latitude, longitude\]'),
+        ({"colour": "red"}, r'unknown field "colour"; there are id, deviceId'),
+        ({"speed": ...}, r'field "speed" is missing or null'),
+        ({"speed": float("nan")}, "can't be written as JSON"),
+        ({"fix": object()}, "can't be written as JSON"),
     ],
 )
-def test_a_row_that_breaks_the_schema_is_refused(publisher, city, change, field):
-    row = next(city.rows("gps"))
-    with pytest.raises(cs.DecodeError, match=field):
-        publisher.send("gps", {**row, **change})
+def test_a_row_that_breaks_the_schema_is_refused_and_not_sent(publisher, city, change, message):
+    row = {name: value for name, value in {**next(city.rows("gps")), **change}.items() if value is not ...}
+    with pytest.raises(cs.DecodeError, match=message):
+        publisher.send("gps", row)
+    report = publisher.close()
+    assert (report.delivered, report.failed) == (0, 0)
+
+
+def test_the_end_s_report_counts_each_row(broker, topics, city):
+    rows = list(city.rows("weather"))[:20]
+    with cs.Publisher(broker.bootstrap_servers, topics=topics, create_topics=1) as publisher:
+        for row in rows:
+            publisher.send("weather", row)
+        assert publisher.publish(pl.DataFrame(city.events("gps")).head(5), stream="gps").delivered == 5
+        report = publisher.close()
+    assert report.delivered_by_stream == {"gps": 5, "weather": 20}
+    assert report.failed == 0
+    # A `with` whose rows did not arrive says so.
+    with (
+        pytest.raises(cs.KafkaError, match="1 events were not delivered"),
+        cs.Publisher(broker.bootstrap_servers, topics=topics) as publisher,
+    ):
+        publisher.send("weather", {**rows[0], "weatherCondition": "x" * 2_000_000})
+
+
+def test_send_takes_rows_and_streams_only(publisher, city):
+    with pytest.raises(cs.ConfigError, match="list is no row"):
+        publisher.send("gps", [1])
+    with pytest.raises(cs.ConfigError, match='unknown stream "gsp"'):
+        publisher.send("gsp", next(city.rows("gps")))
+
+
+def test_rows_are_what_json_gives_of_the_wire(city, tmp_path):
+    from citystream.topics import DEFAULTS
+
+    city.core.write(to="ndjson", out=str(tmp_path), topics=None)
+    for stream in STREAMS:
+        wire = [json.loads(line) for line in (tmp_path / f"{DEFAULTS[stream]}.ndjson").read_text().splitlines()]
+        rows = list(city.rows(stream))
+        assert rows == wire
+        # Equal numbers may differ in type, and a script's json.dumps would tell.
+        assert json.dumps(rows) == json.dumps(wire)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pl.lit(None).cast(pl.String).alias("id"), 'gps: column "id", row 0: null is not allowed there'),
+        (pl.lit("fast").alias("speed"), 'column "speed", row 0: fast is no Float64'),
+        (pl.lit(float("nan")).alias("speed"), 'column "speed", row 0: NaN is no number'),
+    ],
+)
+def test_arrow_data_that_break_the_schema_are_refused(publisher, city, change, message):
+    frame = pl.DataFrame(city.events("gps")).head(3)
+    with pytest.raises(cs.DecodeError, match=message):
+        publisher.publish(frame.with_columns(change), stream="gps")
+    # Whatever has the columns, in any order and beside others.
+    good = frame.select(reversed(frame.columns)).with_columns(pl.lit(1).alias("more"), pl.col("speed").cast(pl.Float32))
+    assert publisher.publish(good, stream="gps").delivered == 3
 
 
 def test_arrow_data_with_other_columns_are_refused(publisher, city):

@@ -11,7 +11,7 @@ from citystream import Lake
 from citystream.settings import Settings
 from citystream.times import duration_ms
 
-from .options import KafkaOptions, command
+from .options import KafkaOptions, MetricsOptions, command
 from .output import Output, cell, fetch
 
 Folder = Annotated[str, typer.Argument(metavar="LAKE", help="The lake's folder.")]
@@ -40,6 +40,7 @@ def _ingest(app: typer.Typer) -> None:
     def ingest(
         lake: Folder,
         kafka: KafkaOptions,
+        metrics: MetricsOptions,
         output: Output,
         settings: Settings,
         follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
@@ -67,7 +68,10 @@ def _ingest(app: typer.Typer) -> None:
             "max_age": max_age,
             "progress": output.progress,
             **kafka.keywords(settings),
+            **metrics.keywords(settings),
         }
+        if taking["metrics_port"] is not None:
+            output.note(f"Metrics at {opened.metrics(taking['metrics_port'], taking['metrics_host']).url}")
         refining = _refining(settings, memory, gold_dir, output)
         pause = duration_ms(every, "--every") / 1000
         while True:

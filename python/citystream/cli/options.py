@@ -168,6 +168,21 @@ class KafkaOptions:
         }
 
 
+@dataclass(frozen=True)
+class MetricsOptions:
+    """Whether and where Prometheus finds the figures."""
+
+    metrics_port: Annotated[int | None, _kafka("Serve the figures for Prometheus; see docs/metrics.md.")] = None
+    metrics_host: Annotated[str | None, _kafka("At this address of the machine; 127.0.0.1 unless given.")] = None
+
+    def keywords(self, settings: Settings) -> dict[str, Any]:
+        """What `Publisher` and `Lake.ingest` share."""
+        return {
+            "metrics_port": settings.get("kafka.metrics_port", self.metrics_port),
+            "metrics_host": settings.get("kafka.metrics_host", self.metrics_host),
+        }
+
+
 def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a command.
 

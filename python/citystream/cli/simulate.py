@@ -12,7 +12,7 @@ from citystream.names import rename_pairs
 from citystream.settings import Settings
 from citystream.topics import topics_of
 
-from .options import CityOptions, KafkaOptions, command
+from .options import CityOptions, KafkaOptions, MetricsOptions, command
 from .output import Output
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     def simulate(
         city: CityOptions,
         kafka: KafkaOptions,
+        metrics: MetricsOptions,
         output: Output,
         settings: Settings,
         to: Annotated[Sink, typer.Option(help="Where the events go.")],
@@ -68,6 +69,8 @@ def add_to(app: typer.Typer) -> None:
         """Simulates a city and sends or writes its events."""
         made = city.city(settings)
         if to is not Sink.kafka:
+            if metrics.metrics_port is not None:
+                raise ConfigError(f"--metrics-port tells of Kafka, and this goes to {to.value}. Leave it out")
             wrong = [flag for flag, value in (("--speed", speed), ("--rate", rate)) if value is not None]
             if wrong:
                 raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
@@ -89,7 +92,10 @@ def add_to(app: typer.Typer) -> None:
             create_topics=settings.get("kafka.create_topics", create_topics),
             transactional_id=settings.get("kafka.transactional_id", transactional_id),
             **shared,
+            **metrics.keywords(settings),
         ) as publisher:
+            if publisher.metrics_url is not None:
+                output.note(f"Metrics at {publisher.metrics_url}")
             report = publisher.publish(made, speed=_speed(speed), rate=rate, progress=output.progress)
         output.report(report, f"Published to {publisher.servers}")
         output.status = 1 if report.failed else 0

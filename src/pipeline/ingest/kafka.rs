@@ -13,6 +13,7 @@ use crate::codec::names::Names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{ConsumeOptions, Consumer, Fetched, RegistryOptions, Security, Topics as Admin};
 use crate::lake::{BronzeOptions, Lake};
+use crate::pipeline::metrics::{Metrics, lag};
 use crate::pipeline::pool::{Pending, Pool};
 use crate::pipeline::progress::Run;
 use crate::pipeline::topics::Topics;
@@ -48,6 +49,8 @@ pub struct KafkaIngest {
     pub bronze: BronzeOptions,
     /// How long the first contact, and each request, may take.
     pub timeout: Duration,
+    /// Counts along, where somebody watches.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// Records of one poll; at most this many rows and bytes are decoded at a time.
@@ -97,6 +100,14 @@ struct Topic {
     partitions: BTreeMap<i32, (i64, i64)>,
 }
 
+/// Key and value bytes of records.
+fn size(records: &Records) -> u64 {
+    let ends = |offsets: &[i32]| {
+        i64::from(offsets.last().copied().unwrap_or(0)) - i64::from(offsets.first().copied().unwrap_or(0))
+    };
+    (ends(records.keys.value_offsets()) + ends(records.values.value_offsets())) as u64
+}
+
 /// Records being decoded on a worker.
 type Decoding = Pending<Result<(Records, Decoded)>>;
 
@@ -104,13 +115,15 @@ struct Ingest {
     pool: Arc<Pool>,
     consumer: Consumer,
     topics: Vec<Topic>,
-    pending: VecDeque<(usize, Decoding)>,
+    /// The topic, the rows, and the work.
+    pending: VecDeque<(usize, u64, Decoding)>,
     names: Names,
     stored: Arc<Stored>,
     follow: bool,
     ingested: Ingested,
     read: u64,
     total: u64,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Ingest {
@@ -171,9 +184,15 @@ impl Ingest {
             consumer.assign(name, &starts)?;
             topics.push(Topic { name: name.to_owned(), writing: Writing { stream, writer }, partitions });
         }
-        let (pool, follow, names) = (Pool::new(threads)?, options.follow, options.names.clone());
-        let stored = stored(options.registry.as_ref(), &run.cancel)?;
-        Ok(Self { pool, consumer, topics, pending: VecDeque::new(), names, stored, follow, ingested, read: 0, total })
+        let (pool, follow, metrics) = (Pool::new(threads)?, options.follow, options.metrics.clone());
+        let (names, stored) = (options.names.clone(), stored(options.registry.as_ref(), &run.cancel)?);
+        if let Some(metrics) = &metrics {
+            metrics.ingest_begins();
+        }
+        let pending = VecDeque::new();
+        let ingest = Self { pool, consumer, topics, pending, names, stored, follow, ingested, read: 0, total, metrics };
+        ingest.tell_positions();
+        Ok(ingest)
     }
 
     fn read(&mut self, run: &mut Run<'_>) -> Result<()> {
@@ -188,6 +207,7 @@ impl Ingest {
                 self.append_next()?;
             }
             self.commit_due()?;
+            self.tell_positions();
             let total = (!self.follow).then_some(self.total.max(self.read));
             run.step("ingest", self.read, total, "records")?;
         }
@@ -209,9 +229,14 @@ impl Ingest {
         };
         let stream = self.topics[index].writing.stream;
         self.check_format(topic, index, &records)?;
+        let (rows, bytes) = (records.values.len() as u64, size(&records));
+        self.ingested.bytes += bytes;
+        if let Some(metrics) = &self.metrics {
+            metrics.read(stream, topic, rows, bytes);
+        }
         let (names, stored) = (self.names.clone(), Arc::clone(&self.stored));
         let work = move || codec::decode(stream, &names, &stored, &records).map(|decoded| (records, decoded));
-        self.pending.push_back((index, self.pool.submit(work)));
+        self.pending.push_back((index, rows, self.pool.submit(work)));
         Ok(())
     }
 
@@ -230,7 +255,7 @@ impl Ingest {
     }
 
     fn append_next(&mut self) -> Result<()> {
-        let Some((index, pending)) = self.pending.pop_front() else { return Ok(()) };
+        let Some((index, _, pending)) = self.pending.pop_front() else { return Ok(()) };
         let (records, decoded) = pending.wait()??;
         self.topics[index].writing.writer.append(&records, &decoded)
     }
@@ -268,13 +293,19 @@ impl Ingest {
     fn commit(&mut self, index: usize) -> Result<()> {
         match self.topics[index].writing.writer.commit() {
             Ok(committed) => {
-                let stream = self.topics[index].writing.stream;
-                self.ingested.count(stream, &committed);
+                let topic = &self.topics[index];
+                self.ingested.count(topic.writing.stream, &committed);
+                if let Some(metrics) = &self.metrics {
+                    metrics.committed(topic.writing.stream, &topic.name, &committed);
+                }
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 self.ingested.conflicts += 1;
-                self.pending.retain(|(topic, _)| *topic != index);
+                if let Some(metrics) = &self.metrics {
+                    metrics.conflict();
+                }
+                self.pending.retain(|(topic, ..)| *topic != index);
                 let topic = &self.topics[index];
                 for (partition, (from, _)) in &topic.partitions {
                     let next = topic.writing.writer.next_offset(*partition)?.unwrap_or(*from);
@@ -286,25 +317,41 @@ impl Ingest {
         }
     }
 
-    fn report(self) -> Ingested {
-        let mut ingested = self.ingested;
+    /// For each partition of each topic: where this run began, where it is, and the end as far as it is known.
+    fn places(&self) -> Vec<(&Topic, i32, i64, i64, i64)> {
         let positions = self.consumer.positions();
+        let mut places = Vec::new();
         for topic in &self.topics {
-            ingested.skipped += topic.writing.writer.skipped();
-            for (partition, (from, end)) in &topic.partitions {
-                let place = positions.iter().find(|p| *p.topic == *topic.name && p.partition == *partition);
-                let to = place.map_or(*from, |p| p.next);
-                let end = place.and_then(|p| p.end).unwrap_or(*end).max(*end);
-                let progress = PartitionProgress {
-                    topic: topic.name.clone(),
-                    partition: *partition,
-                    from: *from,
-                    to,
-                    lag: (end - to).max(0),
-                };
-                ingested.partitions.push(progress);
+            for (&partition, &(from, end)) in &topic.partitions {
+                let place = positions.iter().find(|p| *p.topic == *topic.name && p.partition == partition);
+                let next = place.map_or(from, |p| p.next);
+                let told = self.consumer.high_watermark(&topic.name, partition);
+                let end = end.max(place.and_then(|p| p.end).unwrap_or(0)).max(told.unwrap_or(0));
+                places.push((topic, partition, from, next, end));
             }
         }
-        ingested
+        places
+    }
+
+    fn tell_positions(&self) {
+        let Some(metrics) = &self.metrics else { return };
+        for (topic, partition, _, next, end) in self.places() {
+            metrics.position(&topic.name, partition, next, end);
+        }
+        metrics.queued(self.pending.iter().map(|(_, rows, _)| rows).sum());
+    }
+
+    fn report(self) -> Ingested {
+        self.tell_positions();
+        let progress = |(topic, partition, from, to, end): (&Topic, i32, i64, i64, i64)| PartitionProgress {
+            topic: topic.name.clone(),
+            partition,
+            from,
+            to,
+            lag: lag(to, end),
+        };
+        let partitions = self.places().into_iter().map(progress).collect();
+        let skipped = self.topics.iter().map(|topic| topic.writing.writer.skipped()).sum();
+        Ingested { skipped, partitions, ..self.ingested }
     }
 }

@@ -18,6 +18,8 @@ pub struct Ingested {
     pub records: BTreeMap<Stream, u64>,
     /// Rows committed that could not be decoded, by stream.
     pub undecodable: BTreeMap<Stream, u64>,
+    /// Key and value bytes of what was read.
+    pub bytes: u64,
     /// Records that the tables had already.
     pub skipped: u64,
     /// Commits.
