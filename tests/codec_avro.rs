@@ -305,7 +305,7 @@ fn what_is_rescued_within_a_struct_stands_under_its_name() {
 
 #[test]
 fn hostile_schemas_end() {
-    // A record that holds itself, and records that double at each of sixty levels without a byte of a message.
+    // A record that holds itself, and records that double at each of forty levels without a byte of a message.
     let list = r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;
     let mut doubling = json!({"type": "record", "name": "R0", "fields": []});
     for level in 1..40 {
@@ -316,7 +316,14 @@ fn hostile_schemas_end() {
     let deep = [&[0, 0, 0, 0, 1][..], &[2; 1000]].concat();
     let values = BinaryArray::from_iter_values([deep, vec![0, 0, 0, 0, 2]]);
     let decoded = decode(Stream::Gps, &stored, &values);
-    assert_eq!(decoded.error_reason, ["too_deep", "too_deep"]);
+    assert_eq!(decoded.error_reason, ["too_deep", "too_large"]);
+    // Long names for short values.
+    let nulls: Vec<_> = (0..100).map(|i| json!({"name": format!("{}{i}", "x".repeat(900)), "type": "null"})).collect();
+    let record = json!({"type": "record", "name": "N", "fields": nulls});
+    let wide = json!({"type": "array", "items": {"type": "record", "name": "W", "fields": [
+        {"name": "n", "type": record}, {"name": "i", "type": "int"}]}});
+    let wide = read(Stream::Gps, "x", wide, &[long(1_000), vec![0; 1_001]].concat());
+    assert_eq!(wide.error_reason, ["too_large"]);
     // Billions of nothing.
     let many = read(Stream::Gps, "x", json!({"type": "array", "items": "null"}), &long(i64::MAX));
     assert_eq!(many.error_reason, ["truncated"]);

@@ -120,9 +120,11 @@ impl Registry {
             let authorities = Certificate::from_pem_bundle(&pem).context(ErrorKind::Config, what)?;
             builder = builder.tls_certs_merge(authorities);
         }
-        let client = builder
-            .build()
-            .context(ErrorKind::Config, || "a client of the schema registry can't be made".to_owned())?;
+        let client = builder.build().map_err(|cause| {
+            Error::config("a client of the schema registry can't be made")
+                .because(cause)
+                .help("Install the system's ca-certificates")
+        })?;
         Ok(Self { options, client })
     }
 

@@ -266,7 +266,7 @@ def test_arrow_with_another_schema_is_a_row_with_its_reason(broker, topics, city
 def test_a_paced_run_sends_the_same_in_every_format(broker, topics, registry):
     city = cs.City(vehicles=300, start="2026-06-01T07:00:00Z", duration="2min")
     expected = {stream: sum(1 for _ in city.rows(stream)) for stream in STREAMS}
-    assert expected["gps"] > 100
+    assert expected["gps"] > 50
     for form in ("json", "avro", "arrow"):
         named = {stream: f"{topic}_{form}" for stream, topic in topics.items()}
         registered = {"schema_registry": registry.url} if form == "avro" else {}

@@ -124,3 +124,18 @@ def test_names_of_fields_are_a_table_a_variable_or_flags(tmp_path):
         Settings({"CITYSTREAM_RENAME": "make"}, path)
     with pytest.raises(ConfigError, match=r"kafka\.rename\.make = 3"):
         Settings({}, write(tmp_path, "[kafka.rename]\nmake = 3\n"))
+
+
+def test_the_login_of_the_schema_registry_is_masked(tmp_path):
+    path = write(tmp_path, '[kafka]\nschema_registry = "http://registry:8081"\nschema_registry_user = "me"\n')
+    settings = Settings({"CITYSTREAM_SCHEMA_REGISTRY_PASSWORD": "hunter2"}, path)
+    registry = {"url": "http://registry:8081", "user": "me", "password": "hunter2"}
+    assert settings.schema_registry(None) == registry
+    assert settings.schema_registry("http://other")["url"] == "http://other"
+    shown = {value.key: value.shown for value in settings}
+    assert shown["kafka.schema_registry_password"] == MASK
+    assert shown["kafka.schema_registry"] == "http://registry:8081"
+    # Refused when it is used, and not shown until then.
+    inside = Settings({"CITYSTREAM_SCHEMA_REGISTRY": "http://me:hunter2@registry"})
+    assert {value.key: value.shown for value in inside}["kafka.schema_registry"] == MASK
+    assert Settings({}, write(tmp_path, "")).schema_registry(None) is None

@@ -103,6 +103,8 @@ pub struct Decoder {
     times: TimeReader,
     stored: Arc<Stored>,
     plans: HashMap<u32, Arc<Ready>>,
+    /// The schema of the last message, which is nearly always that of the next.
+    last: Option<(u32, Arc<Ready>)>,
 }
 
 /// What is to be done with messages of one id.
@@ -133,6 +135,7 @@ impl Decoder {
             times: TimeReader::new(),
             stored,
             plans: HashMap::new(),
+            last: None,
         }
     }
 
@@ -189,6 +192,17 @@ impl Decoder {
     }
 
     fn ready(&mut self, id: u32) -> Result<Arc<Ready>> {
+        if let Some((last, ready)) = &self.last
+            && *last == id
+        {
+            return Ok(Arc::clone(ready));
+        }
+        let ready = self.planned(id)?;
+        self.last = Some((id, Arc::clone(&ready)));
+        Ok(ready)
+    }
+
+    fn planned(&mut self, id: u32) -> Result<Arc<Ready>> {
         if let Some(ready) = self.plans.get(&id) {
             return Ok(Arc::clone(ready));
         }
@@ -216,8 +230,8 @@ impl Decoder {
     /// Appends one row, or nothing.
     fn record(&mut self, bytes: &[u8], writer: &Writer, steps: &[Step]) -> Read<()> {
         let rows = self.root.rows;
-        let mut reader = Reader::new(bytes, HEADER);
         let (rescued, open) = self.rescued.open_value();
+        let mut reader = Reader::new(bytes, HEADER, open);
         let mut work = Work { writer, times: &mut self.times };
         let read = self.root.read(&mut reader, &mut work, steps, rescued, open).and_then(|()| match reader.left() {
             0 => Ok(()),

@@ -19,6 +19,10 @@
 //! | Line | array of points | |
 //! | Struct | record | |
 //!
+//! # Bounds
+//! Whatever a schema says, reading a message takes steps in proportion to its bytes, values stand in values at most 64 deep,
+//! and what goes to `rescued` is at most 16 times as long as the message and 16 KiB more; beyond, the record is bad.
+//!
 //! [`Decoded::bad`]: crate::schema::Decoded::bad
 
 mod decode;

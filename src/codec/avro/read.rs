@@ -27,11 +27,16 @@ pub(super) struct Reader<'a> {
     pub at: usize,
     steps: usize,
     depth: u32,
+    /// Where the JSON text of what does not fit must end.
+    text_end: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, steps: 10_000 + 8 * bytes.len(), depth: 0 }
+    /// Reads `bytes` from `at` on. [`Self::render`] appends to a text that has `text` bytes already.
+    pub(super) fn new(bytes: &'a [u8], at: usize, text: usize) -> Self {
+        // Names come from the schema, so that a short message can stand for a long text; all of a batch's are one array.
+        let text_end = text + 16 * bytes.len() + 16 * 1024;
+        Self { bytes, at, steps: 10_000 + 8 * bytes.len(), depth: 0, text_end }
     }
 
     #[cold]
@@ -174,6 +179,9 @@ impl<'a> Reader<'a> {
     /// Passes over a value and appends it as JSON text: bytes in base64, what is not finite as its name in quotes.
     pub(super) fn render(&mut self, kind: &Type, writer: &Writer, out: &mut String) -> Read<()> {
         self.enter()?;
+        if out.len() > self.text_end {
+            return Err(self.fail("too_large", "what does not fit is far longer as JSON than as Avro"));
+        }
         match kind {
             Type::Null => out.push_str("null"),
             Type::Boolean => out.push_str(if self.boolean()? { "true" } else { "false" }),

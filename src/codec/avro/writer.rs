@@ -9,6 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The largest schema that is read, in bytes of its text.
 pub const MAX_SCHEMA_BYTES: usize = 1 << 20;
 
+/// The longest name or symbol, in bytes.
+const MAX_NAME: usize = 1_000;
+
 /// Named types of one schema.
 const MAX_RECORDS: usize = 1_000;
 
@@ -123,7 +126,7 @@ impl Parser {
             ("map", _) => Type::Map(Box::new(self.kind(part(value, "values")?, space)?)),
             ("enum", _) => {
                 let symbols = part(value, "symbols")?.as_array().into_iter().flatten();
-                let kind = Type::Enum(symbols.filter_map(Value::as_str).map(str::to_owned).collect());
+                let kind = Type::Enum(symbols.map(|symbol| text(symbol).map(str::to_owned)).collect::<Result<_>>()?);
                 self.name(value, space, kind)?
             }
             ("fixed", _) => {
@@ -137,7 +140,7 @@ impl Parser {
     }
 
     fn name(&mut self, value: &Value, space: &str, kind: Type) -> Result<Type> {
-        let name = part(value, "name")?.as_str().ok_or_else(|| wrong("a name is no text".to_owned()))?;
+        let name = text(part(value, "name")?)?;
         let space = value.get("namespace").and_then(Value::as_str).unwrap_or(space);
         if self.named.len() >= MAX_RECORDS {
             return Err(wrong(format!("over {MAX_RECORDS} named types")));
@@ -155,7 +158,7 @@ impl Parser {
         let space = full.rsplit_once('.').map_or("", |(space, _)| space);
         let mut members: Vec<Member> = Vec::new();
         for field in part(value, "fields")?.as_array().into_iter().flatten() {
-            let name = part(field, "name")?.as_str().ok_or_else(|| wrong("a name is no text".to_owned()))?;
+            let name = text(part(field, "name")?)?;
             if members.iter().any(|member| member.name == name) {
                 return Err(wrong(format!("the field {name:?} stands there twice")));
             }
@@ -168,6 +171,12 @@ impl Parser {
 
 fn part<'a>(value: &'a Value, name: &str) -> Result<&'a Value> {
     value.get(name).ok_or_else(|| wrong(format!("{name:?} is missing")))
+}
+
+/// A name or symbol.
+fn text(value: &Value) -> Result<&str> {
+    let text = value.as_str().filter(|text| text.len() <= MAX_NAME);
+    text.ok_or_else(|| wrong(format!("a name is no text, or longer than {MAX_NAME} bytes")))
 }
 
 fn full_name(name: &str, space: &str) -> String {
@@ -207,6 +216,8 @@ mod tests {
         let twice = r#"{"type":"record","name":"A","fields":[{"name":"b","type":"int"},{"name":"b","type":"int"}]}"#;
         assert!(message(twice).contains("twice"));
         assert!(message(&format!("\"{}\"", "x".repeat(MAX_SCHEMA_BYTES))).contains("limit"));
+        let long = format!(r#"{{"type":"record","name":"{}","fields":[]}}"#, "x".repeat(MAX_NAME + 1));
+        assert!(message(&long).contains("longer"));
         assert!(message(&"[".repeat(100_000)).contains("no JSON"), "deep nesting ends in an error");
     }
 }
