@@ -297,9 +297,14 @@ class Producer:
         topics: dict[str, str],
         create_topics: int | None,
         timeout_ms: int,
+        linger_ms: int,
+        queue_messages: int,
+        queue_kib: int,
+        delivery_timeout_ms: int,
+        event_times: bool,
     ) -> Producer: ...
     def publish_city(
-        self, city: City, *, speed: float | None, rate: float | None, progress: _Progress
+        self, city: City, *, speed: float | None, rate: float | None, resume: bool, progress: _Progress
     ) -> dict[str, Any]:
         """Sends a city's events in order and waits until each is acknowledged or has failed.
 
@@ -307,10 +312,12 @@ class Producer:
             city: The city.
             speed: Simulated seconds in a second; None is as fast as it goes.
             rate: Events in a second; None is no limit.
+            resume: Goes on behind what a stopped run of the same city has left in the topics.
             progress: See the module.
 
         Returns:
-            `delivered` and `failed` (events by stream), `reference`, `queued`, `bytes`, `seconds`, `errors` (texts).
+            `delivered` and `failed` (events by stream), `reference`, `queued`, `resumed` (events that stood there),
+            `bytes`, `seconds`, `errors` (texts).
         """
     def publish_arrow(self, stream: str, data: Any, *, progress: _Progress) -> dict[str, Any]:
         """Sends Arrow data that has the stream's columns; returns the same as `publish_city`."""
@@ -322,8 +329,8 @@ class Producer:
         """
     def flush(self, timeout_ms: int) -> None:
         """Waits until every queued event is acknowledged or has failed."""
-    def close(self) -> dict[str, Any]:
-        """Flushes, then gives the totals of all that was sent."""
+    def close(self, timeout_ms: int) -> dict[str, Any]:
+        """Flushes, gives up what is left after `timeout_ms`, and gives the totals of all that was sent."""
 
 def describe_topics(
     servers: str, topics: list[str] | None, security: dict[str, str] | None, timeout_ms: int

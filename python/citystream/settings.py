@@ -117,6 +117,7 @@ SETTINGS = {
         Setting("kafka.compression", _text, "a text", "lz4"),
         Setting("kafka.create_topics", _whole, "a whole number"),
         Setting("kafka.transactional_id", _text, "a text"),
+        Setting("kafka.record_time", _text, "wall or event", "wall"),
         Setting("kafka.timeout", _text, "a duration", "30s"),
         *(
             Setting(f"topics.{stream}_topic", _text, "a text", topic, variable(stream))

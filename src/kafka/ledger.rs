@@ -1,9 +1,9 @@
 //! The account of a publisher: what became of each message, by topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -24,7 +24,7 @@ const MAX_REASONS: usize = 5;
 pub struct TopicReport {
     /// Handed over by `send`: the sum of the next three.
     pub sent: u64,
-    /// Acknowledged by the broker.
+    /// Acknowledged by the broker and, in a transaction, committed.
     pub delivered: u64,
     /// Refused, or not acknowledged within the delivery timeout.
     pub failed: u64,
@@ -98,6 +98,9 @@ pub(super) struct Tally {
     delivered: AtomicU64,
     failed: AtomicU64,
     bytes: AtomicU64,
+    /// Acknowledged in the open transaction, and their bytes.
+    open: AtomicU64,
+    open_bytes: AtomicU64,
     reasons: Mutex<Vec<String>>,
 }
 
@@ -109,16 +112,29 @@ impl Tally {
             delivered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            open_bytes: AtomicU64::new(0),
             reasons: Mutex::new(Vec::new()),
         }
     }
 
     pub(super) fn refuse(&self, reason: &str) {
-        self.failed.fetch_add(1, Relaxed);
+        self.fail(1, reason);
+    }
+
+    /// Counts `count` messages as failed.
+    pub(super) fn fail(&self, count: u64, reason: &str) {
+        self.failed.fetch_add(count, Relaxed);
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         if reasons.len() < MAX_REASONS && !reasons.iter().any(|known| known == reason) {
             reasons.push(reason.to_owned());
         }
+    }
+
+    fn deliver(&self, bytes: usize, in_transaction: bool) {
+        let (count, sum) = if in_transaction { (&self.open, &self.open_bytes) } else { (&self.delivered, &self.bytes) };
+        sum.fetch_add(bytes as u64, Relaxed);
+        count.fetch_add(1, Relaxed);
     }
 
     fn report(&self) -> TopicReport {
@@ -136,22 +152,68 @@ impl Tally {
     }
 }
 
-/// rdkafka's context: the journal, and a tally for each topic, by the number that travels with each message.
+/// What travels with each message: the number of its topic, and its own in the open transaction.
+pub(super) type Tag = usize;
+
+/// A tag; `index` counts the messages of one transaction, 0 where there is none.
+pub(super) fn tag(topic: usize, index: usize) -> Tag {
+    index * MAX_TOPICS + topic
+}
+
+/// rdkafka's context: the journal, and a tally for each topic.
 pub(super) struct Ledger {
     pub(super) journal: Journal,
     pub(super) tallies: [OnceLock<Tally>; MAX_TOPICS],
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { journal: Journal::default(), tallies: [const { OnceLock::new() }; MAX_TOPICS] }
-    }
+    /// Whether messages are delivered only by a commit.
+    transactional: bool,
+    /// Messages of the open transaction, by their number in it, that will never be taken; they are counted.
+    refused: Mutex<BTreeSet<usize>>,
 }
 
 impl Ledger {
+    pub(super) fn new(transactional: bool) -> Self {
+        Self {
+            journal: Journal::default(),
+            tallies: [const { OnceLock::new() }; MAX_TOPICS],
+            transactional,
+            refused: Mutex::default(),
+        }
+    }
+
     pub(super) fn report(&self) -> Report {
         let known = self.tallies.iter().filter_map(OnceLock::get);
         Report { topics: known.map(|tally| (tally.topic.clone(), tally.report())).collect() }
+    }
+
+    /// The open transaction has been committed: what was acknowledged in it is delivered.
+    pub(super) fn commit(&self) {
+        for tally in self.tallies.iter().filter_map(OnceLock::get) {
+            tally.bytes.fetch_add(tally.open_bytes.swap(0, Relaxed), Relaxed);
+            tally.delivered.fetch_add(tally.open.swap(0, Relaxed), Relaxed);
+        }
+        self.refused_in_transaction().clear();
+    }
+
+    /// It was aborted: nothing in it is delivered.
+    pub(super) fn abort(&self) {
+        for tally in self.tallies.iter().filter_map(OnceLock::get) {
+            tally.open_bytes.store(0, Relaxed);
+            tally.open.store(0, Relaxed);
+        }
+    }
+
+    /// Messages of the open transaction that will never be taken.
+    pub(super) fn refused_in_transaction(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a message that will never be taken.
+    pub(super) fn refuse(&self, tag: Tag, reason: &str) {
+        let Some(tally) = self.tallies.get(tag % MAX_TOPICS).and_then(OnceLock::get) else { return };
+        tally.refuse(reason);
+        if self.transactional {
+            self.refused_in_transaction().insert(tag / MAX_TOPICS);
+        }
     }
 }
 
@@ -168,21 +230,23 @@ impl ClientContext for Ledger {
 }
 
 impl ProducerContext for Ledger {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Tag;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
-        let Some(tally) = self.tallies.get(topic).and_then(OnceLock::get) else { return };
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: Tag) {
+        let Some(tally) = self.tallies.get(tag % MAX_TOPICS).and_then(OnceLock::get) else { return };
         match result {
             Ok(message) => {
                 let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
-                tally.bytes.fetch_add(bytes as u64, Relaxed);
-                tally.delivered.fetch_add(1, Relaxed);
+                tally.deliver(bytes, self.transactional);
             }
             Err((error, _)) => match error.rdkafka_error_code() {
                 // Given up by `close` or by the drop: it stays counted as queued.
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                Some(code) => tally.refuse(&code.to_string()),
-                None => tally.refuse(&error.to_string()),
+                // The transaction that it was in is aborted; it may be sent in the next.
+                Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced)
+                    if self.transactional => {}
+                Some(code) => self.refuse(tag, &code.to_string()),
+                None => self.refuse(tag, &error.to_string()),
             },
         }
     }

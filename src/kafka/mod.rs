@@ -25,9 +25,12 @@ mod client;
 mod headers;
 mod ledger;
 mod native;
+mod partitioner;
 mod slot;
+mod transaction;
 
 pub use auth::Security;
 pub use consume::{ConsumeOptions, Consumer, Fetched, Gap, Position};
+pub use partitioner::partition_of;
 pub use publish::{Compression, PublishOptions, Publisher, Report, TopicReport, Watch};
 pub use topics::{Creation, NewTopic, Partition, Topic, Topics};

@@ -1,15 +1,20 @@
 //! City → codec → Kafka.
+//!
+//! A stream's messages leave in one order whatever the pace: the one in which chunks hold them. [`Sending::resume`] relies on
+//! it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch, RecordBatchReader};
+use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchReader};
 use arrow::compute::cast;
-use arrow::datatypes::TimestampMicrosecondType;
 
 use super::observe::{Chunk, Source};
 use super::pace::{Pace, Pacer};
 use super::progress::Run;
+use super::record_time::EventTimes;
+use super::resume::{Resume, sent_column};
 use super::topics::Topics;
 use crate::codec::json as codec;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -27,6 +32,8 @@ pub struct Published {
     pub reference: u64,
     /// Still queued when the run ended.
     pub queued: u64,
+    /// Stood in the topics already when the run began, and were not sent again.
+    pub resumed: u64,
     /// Key and value bytes of what was delivered.
     pub bytes: u64,
     /// Different reasons of failures.
@@ -36,54 +43,131 @@ pub struct Published {
 /// Every message is delivered or failed after this time: librdkafka's own delivery timeout is shorter.
 const SETTLE: Duration = Duration::from_secs(150);
 
+/// How a city is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending<'a> {
+    /// How fast.
+    pub pace: Pace,
+    /// Goes on behind what a stopped run of the same city and part has left in the topics; the reference rows are sent
+    /// again all the same.
+    pub resume: bool,
+    /// Gives records the instants at which they are sent as times, instead of the wall clock's.
+    pub event_times: Option<&'a EventTimes>,
+}
+
 /// Events of one stream on their way, with the instants at which they are sent, in milliseconds.
 struct Outgoing {
     messages: Messages,
+    /// Where the run is paced.
     sent: Vec<i64>,
+    /// Where records get them as times.
+    times: Option<Vec<i64>>,
 }
 
 /// Observes the whole run and sends it, the reference rows first. Returns when each message is delivered or failed.
 ///
 /// # Errors
-/// `Kafka` or `Connection` where the broker refuses or is away; `Interrupted`, after what is queued was given a chance.
+/// `Kafka` or `Connection` where the broker refuses or is away; `Config`, `Gap` or `Conflict` where it can't be resumed;
+/// `Interrupted`, after what is queued was given a chance.
 pub fn publish(
     publisher: &mut Publisher,
     source: &Source,
     topics: &Topics,
-    pace: Pace,
+    sending: Sending<'_>,
     run: &mut Run<'_>,
 ) -> Result<Published> {
+    if let Some(times) = sending.event_times {
+        for stream in source.streams() {
+            times.check(stream, topics, (source.city().options.start, source.city().end()))?;
+        }
+    }
     let before = publisher.report();
-    let outcome = send_all(publisher, source, topics, pace, run);
-    settle(publisher, topics, &before, outcome, run)
+    let mut resume = None;
+    if sending.resume {
+        resume = Some(Resume::find(publisher.options(), source, topics, run)?);
+    }
+    let outcome = send_all(publisher, source, topics, sending, resume.as_mut(), run);
+    let published = settle(publisher, topics, &before, outcome, run)?;
+    Ok(Published { resumed: resume.map_or(0, |resume| resume.found()), ..published })
 }
 
-fn send_all(publisher: &mut Publisher, source: &Source, topics: &Topics, pace: Pace, run: &mut Run<'_>) -> Result<()> {
+fn send_all(
+    publisher: &mut Publisher,
+    source: &Source,
+    topics: &Topics,
+    sending: Sending<'_>,
+    mut resume: Option<&mut Resume>,
+    run: &mut Run<'_>,
+) -> Result<()> {
     for events in source.reference()? {
         publisher.send(topics.of(Stream::Reference), &codec::encode(&events)?, run.cancel.flag())?;
     }
-    let paced = pace != Pace::Max;
+    let pace = sending.pace;
+    let (paced, timed) = (pace != Pace::Max, sending.event_times.is_some());
     let encode = move |chunk: Chunk| {
         let out = chunk.events.iter().map(|events| {
             let sent = if paced { sent_times(events) } else { Vec::new() };
-            Ok(Outgoing { messages: codec::encode(events)?, sent })
+            Ok(Outgoing { messages: codec::encode(events)?, sent, times: timed.then(|| sent_times(events)) })
         });
-        Ok((chunk.until, out.collect::<Result<Vec<_>>>()?))
+        let mut out = out.collect::<Result<Vec<_>>>()?;
+        keep_order(&mut out);
+        Ok((chunk.until, out))
     };
     let (start, duration) = (source.city().options.start, source.city().options.duration);
-    let mut pacer = Pacer::new(pace, start);
-    for step in source.observe(encode)? {
-        let (until, outgoing) = step?;
+    let position = resume.as_ref().map_or(start, |resume| resume.position());
+    let mut pacer = None;
+    for step in source.observe_from(position, encode)? {
+        let (until, mut outgoing) = step?;
+        if let Some(resume) = &mut resume {
+            for out in &mut outgoing {
+                if let Some(keep) = resume.keep(&out.messages) {
+                    out.filter(&keep)?;
+                }
+            }
+            resume.check(until)?;
+        }
         if paced {
-            send_paced(publisher, topics, &mut pacer, &outgoing, run)?;
+            // What is there already takes no time.
+            let first = outgoing.iter().filter_map(|out| out.sent.first()).min();
+            if let Some(first) = first {
+                let from = if resume.is_some() { *first } else { start };
+                let pacer = pacer.get_or_insert_with(|| Pacer::new(pace, from));
+                send_paced(publisher, topics, pacer, &outgoing, run)?;
+            }
         } else {
             for out in &outgoing {
-                publisher.send(topics.of(out.messages.stream), &out.messages, run.cancel.flag())?;
+                let topic = topics.of(out.messages.stream);
+                publisher.send_at(topic, &out.messages, out.times.as_deref(), run.cancel.flag())?;
             }
         }
         run.step("publish", (until - start) as u64, Some(duration as u64), "ms")?;
     }
     Ok(())
+}
+
+impl Outgoing {
+    /// Leaves out what is not to be kept.
+    fn filter(&mut self, keep: &BooleanArray) -> Result<()> {
+        self.messages = self.messages.filter(keep)?;
+        for times in [Some(&mut self.sent), self.times.as_mut()].into_iter().flatten() {
+            let mut rows = keep.values().iter();
+            times.retain(|_| rows.next().unwrap_or(true));
+        }
+        Ok(())
+    }
+}
+
+/// Makes the instants of each stream ascend over its batches: truth has one for each stream that it speaks of, and the later
+/// ones wait for the earlier.
+fn keep_order(outgoing: &mut [Outgoing]) {
+    let mut latest = BTreeMap::new();
+    for Outgoing { messages, sent, .. } in outgoing {
+        let latest = latest.entry(messages.stream).or_insert(i64::MIN);
+        for at in sent {
+            *latest = (*latest).max(*at);
+            *at = *latest;
+        }
+    }
 }
 
 /// Sends the streams' events merged by the instant at which they are sent.
@@ -108,7 +192,8 @@ fn send_paced(
                 let until = out.sent.partition_point(|t| *t < pass).min(*at + room);
                 if until > *at {
                     let slice = out.messages.slice(*at, until - *at);
-                    publisher.borrow_mut().send(topics.of(slice.stream), &slice, cancel.flag())?;
+                    let times = out.times.as_ref().map(|times| &times[*at..until]);
+                    publisher.borrow_mut().send_at(topics.of(slice.stream), &slice, times, cancel.flag())?;
                     room -= until - *at;
                     *at = until;
                 }
@@ -116,14 +201,12 @@ fn send_paced(
         }
         Ok(())
     };
-    pacer.run(&times, &cancel, leave, || publisher.borrow_mut().poll())
+    pacer.run(&times, &cancel, leave, || publisher.borrow_mut().poll(cancel.flag()))
 }
 
 fn sent_times(events: &Events) -> Vec<i64> {
-    let column = ["sentAt", "tIn"].iter().find_map(|name| events.batch.column_by_name(name));
-    let micros =
-        |c| AsArray::as_primitive::<TimestampMicrosecondType>(c).values().iter().map(|us| us / 1_000).collect();
-    column.map_or_else(|| vec![0; events.batch.num_rows()], micros)
+    let column = sent_column(&events.batch);
+    column.map_or_else(|| vec![0; events.batch.num_rows()], |c| c.values().iter().map(|us| us / 1_000).collect())
 }
 
 /// Sends any Arrow data that has the stream's columns, in any order and of any type that casts without loss.
@@ -134,11 +217,12 @@ pub fn publish_arrow(
     publisher: &mut Publisher,
     stream: Stream,
     topics: &Topics,
+    event_times: Option<&EventTimes>,
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<Published> {
     let before = publisher.report();
-    let outcome = send_batches(publisher, stream, topics, batches, run);
+    let outcome = send_batches(publisher, stream, topics, event_times, batches, run);
     settle(publisher, topics, &before, outcome, run)
 }
 
@@ -146,6 +230,7 @@ fn send_batches(
     publisher: &mut Publisher,
     stream: Stream,
     topics: &Topics,
+    event_times: Option<&EventTimes>,
     batches: Box<dyn RecordBatchReader + Send>,
     run: &mut Run<'_>,
 ) -> Result<()> {
@@ -153,11 +238,32 @@ fn send_batches(
     for batch in batches {
         let batch = conform(stream, &batch.context(ErrorKind::Decode, || "the Arrow data can't be read".to_owned())?)?;
         let events = Events { stream, batch, harm: Vec::new() };
-        publisher.send(topics.of(stream), &codec::encode(&events)?, run.cancel.flag())?;
+        send_events(publisher, topics, event_times, &events, run.cancel.flag())?;
         sent += events.batch.num_rows() as u64;
         run.step("publish", sent, None, "events")?;
     }
     Ok(())
+}
+
+/// Sends events as they are; with `event_times` their own instants are the records' times.
+///
+/// # Errors
+/// As [`Publisher::send`]; `Config` where the topic would lose the times.
+pub fn send_events(
+    publisher: &mut Publisher,
+    topics: &Topics,
+    event_times: Option<&EventTimes>,
+    events: &Events,
+    cancel: &AtomicBool,
+) -> Result<()> {
+    let times = event_times.filter(|_| events.stream != Stream::Reference).map(|limits| (limits, sent_times(events)));
+    if let Some((limits, times)) = &times
+        && let (Some(from), Some(to)) = (times.iter().min(), times.iter().max())
+    {
+        limits.check(events.stream, topics, (*from, *to))?;
+    }
+    let times = times.as_ref().map(|(_, times)| times.as_slice());
+    publisher.send_at(topics.of(events.stream), &codec::encode(events)?, times, cancel)
 }
 
 /// The batch with the stream's columns, in order and cast.

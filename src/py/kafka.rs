@@ -14,7 +14,7 @@ use super::error::to_py;
 use crate::codec::json as codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
-use crate::pipeline::{Pace, Published, Topics, account, publish, publish_arrow};
+use crate::pipeline::{EventTimes, Pace, Published, Sending, Topics, account, publish, publish_arrow, send_events};
 use crate::schema::{Events, Stream};
 
 /// A Kafka producer. `close` must be called: dropping it discards what it still holds.
@@ -22,15 +22,16 @@ use crate::schema::{Events, Stream};
 pub struct Producer {
     publisher: Mutex<Option<Publisher>>,
     topics: Topics,
+    event_times: Option<EventTimes>,
 }
-
-/// What is queued at `close` gets this long; librdkafka gives a message up before.
-const CLOSE: Duration = Duration::from_secs(150);
 
 #[pymethods]
 impl Producer {
     #[new]
-    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms))]
+    #[pyo3(signature = (
+        servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms, linger_ms, queue_messages,
+        queue_kib, delivery_timeout_ms, event_times
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -41,42 +42,56 @@ impl Producer {
         topics: BTreeMap<String, String>,
         create_topics: Option<i32>,
         timeout_ms: u64,
+        linger_ms: u64,
+        queue_messages: u32,
+        queue_kib: u32,
+        delivery_timeout_ms: u64,
+        event_times: bool,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
-            let security = security_of(security)?;
-            let timeout = Duration::from_millis(timeout_ms);
-            let compression = Compression::parse(compression)?;
-            let options =
-                PublishOptions { security, compression, timeout, transactional_id, ..PublishOptions::new(servers) };
+            let options = PublishOptions {
+                security: security_of(security)?,
+                compression: Compression::parse(compression)?,
+                timeout: Duration::from_millis(timeout_ms),
+                linger: Duration::from_millis(linger_ms),
+                queue_messages,
+                queue_kib,
+                delivery_timeout: Duration::from_millis(delivery_timeout_ms),
+                transactional_id,
+                ..PublishOptions::new(servers)
+            };
             Ok((options, topic_names(Some(topics))?))
         };
         let (options, topics) = prepared().map_err(|e| to_py(py, &e))?;
-        let publisher = blocking::run(py, None, |run| {
+        let (publisher, event_times) = blocking::run(py, None, |run| {
             let cancel = run.cancel.flag();
             if let Some(partitions) = create_topics {
                 let admin = kafka::Topics::connect(&options.servers, &options.security, options.timeout, cancel)?;
-                admin.create(&new_topics(&topics, partitions), cancel)?;
+                admin.create(&new_topics(&topics, partitions, event_times), cancel)?;
             }
-            Publisher::open(options, cancel)
+            let event_times = if event_times { Some(EventTimes::of(&options, &topics, cancel)?) } else { None };
+            Ok((Publisher::open(options, cancel)?, event_times))
         })?;
-        Ok(Self { publisher: Mutex::new(Some(publisher)), topics })
+        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, event_times })
     }
 
-    #[pyo3(signature = (city, *, speed, rate, progress))]
+    #[pyo3(signature = (city, *, speed, rate, resume, progress))]
     fn publish_city<'py>(
         &self,
         py: Python<'py>,
         city: PyRef<'py, City>,
         speed: Option<f64>,
         rate: Option<f64>,
+        resume: bool,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let began = Instant::now();
         let pace = Pace::new(speed, rate).map_err(|e| to_py(py, &e))?;
+        let sending = Sending { pace, resume, event_times: self.event_times.as_ref() };
         let source = city.source.clone();
         drop(city);
         let done = blocking::run(py, progress, |run| {
-            self.with(|publisher| publish(publisher, &source, &self.topics, pace, run))
+            self.with(|publisher| publish(publisher, &source, &self.topics, sending, run))
         })?;
         report(py, &done, began)
     }
@@ -93,7 +108,8 @@ impl Producer {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
         let batches = reader(data)?;
         let done = blocking::run(py, progress, |run| {
-            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, batches, run))
+            let times = self.event_times.as_ref();
+            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, times, batches, run))
         })?;
         report(py, &done, began)
     }
@@ -103,9 +119,10 @@ impl Producer {
         let text = dump(py, row)?;
         let send = || {
             let batch = codec::row_from_json(stream, text.as_bytes())?;
-            let messages = codec::encode(&Events { stream, batch, harm: Vec::new() })?;
+            let events = Events { stream, batch, harm: Vec::new() };
             let never = std::sync::atomic::AtomicBool::new(false);
-            self.with(|publisher| publisher.send(self.topics.of(stream), &messages, &never))
+            let times = self.event_times.as_ref();
+            self.with(|publisher| send_events(publisher, &self.topics, times, &events, &never))
         };
         py.detach(send).map_err(|e| to_py(py, &e))
     }
@@ -115,11 +132,12 @@ impl Producer {
         blocking::run(py, None, |run| self.with(|publisher| publisher.commit(timeout, run.cancel.flag())))
     }
 
-    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn close<'py>(&self, py: Python<'py>, timeout_ms: u64) -> PyResult<Bound<'py, PyDict>> {
         let began = Instant::now();
         let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(publisher) = publisher else { return report(py, &Published::default(), began) };
-        let done = blocking::run(py, None, |run| publisher.close(CLOSE, run.cancel.flag()))?;
+        let done =
+            blocking::run(py, None, |run| publisher.close(Duration::from_millis(timeout_ms), run.cancel.flag()))?;
         report(py, &account(&done, &kafka::Report::default(), &self.topics), began)
     }
 }
@@ -134,8 +152,11 @@ impl Producer {
     }
 }
 
-fn new_topics(topics: &Topics, partitions: i32) -> Vec<NewTopic> {
-    let events = Stream::EVENTS.iter().map(|s| NewTopic::new(topics.of(*s), partitions));
+fn new_topics(topics: &Topics, partitions: i32, event_times: bool) -> Vec<NewTopic> {
+    let events = Stream::EVENTS.iter().map(|s| {
+        let topic = NewTopic::new(topics.of(*s), partitions);
+        if event_times { topic.any_times() } else { topic }
+    });
     events.chain([NewTopic::new(topics.of(Stream::Reference), partitions).compacted()]).collect()
 }
 
@@ -145,6 +166,7 @@ fn report<'py>(py: Python<'py>, done: &Published, began: Instant) -> PyResult<Bo
     report.set_item("failed", by_stream(py, &done.failed)?)?;
     report.set_item("reference", done.reference)?;
     report.set_item("queued", done.queued)?;
+    report.set_item("resumed", done.resumed)?;
     report.set_item("bytes", done.bytes)?;
     report.set_item("seconds", began.elapsed().as_secs_f64())?;
     report.set_item("errors", done.errors.clone())?;

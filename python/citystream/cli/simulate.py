@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from citystream import ConfigError
+from citystream import CitystreamError, ConfigError
 from citystream.settings import Settings
 from citystream.topics import topics_of
 
@@ -16,6 +16,13 @@ from .output import Output
 
 if TYPE_CHECKING:
     from citystream import City
+
+
+class RecordTime(str, Enum):
+    """Which time records get."""
+
+    wall = "wall"
+    event = "event"
 
 
 class Sink(str, Enum):
@@ -37,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
         "simulate",
         "citystream simulate --to ndjson --out events --duration 1h",
         "citystream simulate --to kafka --create-topics 4 --speed 60",
+        "citystream simulate --to kafka --resume  # after a crash",
         "citystream simulate --to stdout --streams gps --duration 10min | head",
         "citystream simulate --to trace --out trace && citystream simulate --trace trace --to parquet --out events",
     )
@@ -57,6 +65,12 @@ def add_to(app: typer.Typer) -> None:
         create_topics: Annotated[
             int | None, typer.Option(help="Kafka: create missing topics with so many partitions.")
         ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Kafka: go on behind what a stopped run of this city has sent.")
+        ] = False,
+        record_time: Annotated[
+            RecordTime | None, typer.Option(help="Kafka: records get the wall clock's time, or the event's sentAt.")
+        ] = None,
         compression: Annotated[str | None, typer.Option(help="Kafka: lz4, zstd, snappy, gzip or none.")] = None,
         transactional_id: Annotated[str | None, typer.Option(help="Kafka: send in transactions.")] = None,
     ) -> None:
@@ -66,21 +80,35 @@ def add_to(app: typer.Typer) -> None:
             wrong = [flag for flag, value in (("--speed", speed), ("--rate", rate)) if value is not None]
             if wrong:
                 raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
+            if resume:
+                raise ConfigError(f"--resume goes on in Kafka's topics, and --to {to.value} has none. Leave it out")
             topics = topics_of(kafka.keywords(settings)["topics"])
             _write(made, to, out, output, reference=reference, topics=topics)
             return
         from citystream import Publisher  # noqa: PLC0415
+        from citystream.kafka import STOP  # noqa: PLC0415
 
         with Publisher(
             kafka.servers(settings),
             compression=settings.get("kafka.compression", compression),
             create_topics=settings.get("kafka.create_topics", create_topics),
             transactional_id=settings.get("kafka.transactional_id", transactional_id),
+            record_time=settings.get("kafka.record_time", None if record_time is None else record_time.value),
             **kafka.keywords(settings),
         ) as publisher:
-            report = publisher.publish(made, speed=_speed(speed), rate=rate, progress=output.progress)
+            try:
+                report = publisher.publish(
+                    made, speed=_speed(speed), rate=rate, resume=resume, progress=output.progress
+                )
+            except KeyboardInterrupt:
+                output.report(publisher.close(STOP), f"Published to {publisher.servers} before it was stopped")
+                raise
+            except CitystreamError:
+                sent = publisher.close(STOP)
+                output.note(f"{sent.delivered:,} events delivered, {sent.failed:,} failed, {sent.queued:,} given up")
+                raise
         output.report(report, f"Published to {publisher.servers}")
-        output.status = 1 if report.failed else 0
+        output.status = 1 if report.failed or report.queued else 0
 
 
 def _write(city: City, to: Sink, out: str | None, output: Output, *, reference: bool, topics: dict[str, str]) -> None:
