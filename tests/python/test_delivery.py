@@ -183,14 +183,13 @@ def test_a_message_too_large_for_any_broker_fails_by_itself(broker, topics):
 
 def test_a_queue_far_smaller_than_the_run_only_slows_it(broker, topics):
     create(broker.bootstrap_servers, topics["gps"])
-    with cs.Publisher(broker.bootstrap_servers, topics=topics, queue_messages=20) as kafka:
+    with cs.Publisher(broker.bootstrap_servers, topics=topics, queue_messages=20, linger="1ms") as kafka:
         report = kafka.publish(CLEAN)
     assert report.delivered == sum(expected().values())
     assert ids(broker.bootstrap_servers, topics["gps"]) == expected()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize(("number", "transactional"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_a_run_that_is_stopped_accounts_for_what_it_has_sent(broker, topics, tmp_path, number, transactional):
     names = [f"--topic={stream}={topic}" for stream, topic in topics.items()]
     city = [f"--{name}={value}" for name, value in CITY.items()]
