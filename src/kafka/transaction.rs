@@ -50,7 +50,7 @@ impl Publisher {
     ) -> Result<()> {
         let most = self.options.transaction_messages.max(1) as usize;
         let most_bytes = self.options.transaction_kib.max(1) as usize * 1024;
-        let mut from = 0;
+        let (mut from, mut stuck) = (0, false);
         while from < messages.values.len() {
             if self.open.messages >= most || self.open.bytes >= most_bytes || self.is_due() {
                 self.commit(self.commit_limit(), cancel)?;
@@ -67,10 +67,22 @@ impl Publisher {
             self.open.messages += done;
             self.open.bytes += bytes_before(&slice, done);
             self.open.held.push(Held { topic, first, messages: slice.slice(0, done), times });
-            outcome?;
             from += done;
+            if let Err(error) = outcome {
+                if error.kind() == ErrorKind::Interrupted || self.is_broken() || (stuck && done == 0) {
+                    return Err(error);
+                }
+                // A message was refused: librdkafka takes no more in this transaction. It is sent again without that one.
+                self.commit(self.commit_limit(), cancel)?;
+                stuck = done == 0;
+            }
         }
         Ok(())
+    }
+
+    /// Whether the producer can't go on at all.
+    fn is_broken(&self) -> bool {
+        self.producer.client().fatal_error().is_some()
     }
 
     /// Whether the open transaction is as old as it may become.
@@ -93,14 +105,15 @@ impl Publisher {
     /// Commits. Where the broker refuses it, the transaction is aborted and its messages are sent again in the next one, but
     /// for those that were refused by themselves.
     pub(super) fn end_transaction(&mut self, timeout: Duration, cancel: &AtomicBool) -> Result<()> {
-        let mut left = RETRIES;
+        let (mut left, mut unsent) = (RETRIES, None);
         loop {
-            let cause = match self.transact("committing it", timeout, cancel, Producer::commit_transaction) {
-                Ok(()) => {
-                    self.producer.context().commit();
-                    return Ok(());
-                }
-                Err(cause) => cause,
+            let done = match unsent.take() {
+                Some(cause) => Err(cause),
+                None => self.transact("committing it", timeout, cancel, Producer::commit_transaction),
+            };
+            let Err(cause) = done else {
+                self.producer.context().commit();
+                return Ok(());
             };
             let aborted = self.abort_transaction();
             let again = aborted && left > 0 && cause.kind() != ErrorKind::Interrupted;
@@ -109,8 +122,8 @@ impl Publisher {
             }
             left -= 1;
             self.producer.begin_transaction().map_err(|cause| self.broken(&cause))?;
-            self.send_again(cancel)?;
-            self.flush(timeout, cancel)?;
+            // What was refused only now ends this one, too.
+            unsent = self.send_again(cancel).and_then(|()| self.flush(timeout, cancel)).err();
         }
     }
 
