@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz wheels clean system-build system-test dev
+.PHONY: help demo test chaos lint bench fuzz wheels clean system-build system-test dev
 
 PYTHON ?= python3
 VENV   := .venv
@@ -43,6 +43,9 @@ test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and r
 	cargo test $(CARGO_PROFILE)
 	PYTHONPATH=tests $(BIN)/python -m services kafka -- cargo test $(CARGO_PROFILE) --test kafka_broker -- --ignored
 	$(BIN)/python -m pytest
+
+chaos: system-test dev $(VENV)/.wheel ## The long forms of the fault tests: 20 kills of a publisher, a broker that stands still for 30 s
+	CHAOS_KILLS=20 CHAOS_PAUSE=30 $(BIN)/python -m pytest --timeout 1200 tests/python/test_resume.py tests/python/test_delivery.py
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
 	cargo fmt --check

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use _core::error::{Error, ErrorKind};
-use _core::kafka::{ConsumeOptions, Consumer, Creation, Gap, NewTopic, PublishOptions, Publisher, Security, Topics};
+use _core::kafka::{
+    Compression, ConsumeOptions, Consumer, Creation, Gap, NewTopic, PublishOptions, Publisher, Security, Topics,
+};
 use _core::schema::{Messages, Stream};
 use arrow::array::{Array, BinaryArray, StringArray};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -239,24 +241,123 @@ fn transactions_are_read_when_committed_and_their_markers_are_passed() {
     assert!(error.to_string().contains(&id), "{error}");
 }
 
+fn sized(sizes: &[usize]) -> Messages {
+    Messages {
+        stream: Stream::Gps,
+        keys: StringArray::from_iter_values(sizes.iter().enumerate().map(|(i, _)| format!("device-{i}"))),
+        values: BinaryArray::from_iter_values(sizes.iter().enumerate().map(|(i, size)| vec![b'a' + i as u8; *size])),
+    }
+}
+
+fn committed(topic: &str) -> Vec<String> {
+    let mut reader = consumer();
+    let deadline = Instant::now() + SOON;
+    // The brokers mark the partitions a moment after the commit is safe.
+    let whole = Consumer::open(ConsumeOptions { uncommitted: true, ..ConsumeOptions::new(servers()) }, &GO).unwrap();
+    while reader.watermarks(topic, 0).unwrap() != whole.watermarks(topic, 0).unwrap() {
+        assert!(Instant::now() < deadline, "a transaction stays open");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    reader.assign(topic, &[(0, 0)]).unwrap();
+    read_all(&mut reader).into_iter().map(|(_, value)| value).collect()
+}
+
 #[test]
 #[ignore = "needs a broker"]
-fn a_failed_message_aborts_its_transaction_only() {
-    let topic = topic("abort", 1);
+fn a_transaction_goes_on_without_what_is_too_large_for_any_broker() {
+    let topic = topic("large", 1);
     let mut writer = publisher(Some(&fresh("city-run")));
-    let large = Messages {
-        stream: Stream::Gps,
-        keys: StringArray::from(vec!["k", "k"]),
-        values: BinaryArray::from_iter_values([vec![b'a'; 10], vec![b'b'; 2_000_000]]),
+    writer.send(&topic, &sized(&[10, 2_000_000, 10]), &GO).unwrap();
+    let report = writer.close(SOON, &GO).unwrap();
+    assert_eq!((report.sent(), report.delivered(), report.failed(), report.queued()), (3, 2, 1, 0));
+    assert_eq!(committed(&topic), ["a".repeat(10), "c".repeat(10)]);
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn an_aborted_transaction_is_sent_again_without_what_the_topic_refuses() {
+    let mut small = NewTopic::new(fresh("small"), 1);
+    small.config.insert("max.message.bytes".to_owned(), "1000".to_owned());
+    topics().create(&[small.clone()], &GO).unwrap();
+    let mut options = PublishOptions::new(servers());
+    options.transactional_id = Some(fresh("city-run"));
+    // The limit is on what is sent, which would shrink.
+    options.compression = Compression::None;
+    let mut writer = Publisher::open(options, &GO).unwrap();
+    // Alone in their batches: the broker refuses batches, not messages.
+    for sizes in [&[10, 20][..], &[5_000], &[30, 40]] {
+        writer.send(&small.name, &sized(sizes), &GO).unwrap();
+        let _ = writer.flush(SOON, &GO);
+    }
+    writer.commit(SOON, &GO).unwrap();
+    writer.send(&small.name, &sized(&[50]), &GO).unwrap();
+    let report = writer.close(SOON, &GO).unwrap();
+    let account = &report.topics[&small.name];
+    assert_eq!((account.sent, account.delivered, account.failed, account.queued), (6, 5, 1, 0));
+    assert!(account.reasons.join("; ").contains("large"), "{:?}", account.reasons);
+    let sizes: Vec<_> = committed(&small.name).iter().map(String::len).collect();
+    assert_eq!(sizes, [10, 20, 30, 40, 50]);
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn transactions_are_bounded_by_messages_bytes_and_time() {
+    let topic = topic("bounded", 1);
+    let cut_off = fresh("cut-off");
+    let open = |id: &str, change: fn(&mut PublishOptions)| {
+        let mut options = PublishOptions::new(servers());
+        options.transactional_id = Some(id.to_owned());
+        options.transaction_interval = Duration::from_mins(10);
+        change(&mut options);
+        Publisher::open(options, &GO).unwrap()
     };
-    writer.send(&topic, &large, &GO).unwrap();
-    let error = writer.commit(SOON, &GO).unwrap_err();
-    assert!(error.to_string().contains("was aborted: 1 messages failed"), "{error}");
-    writer.send(&topic, &messages(0..5), &GO).unwrap();
-    assert_eq!(writer.close(SOON, &GO).unwrap().failed(), 1);
-    let mut reader = consumer();
-    reader.assign(&topic, &[(0, 0)]).unwrap();
-    assert_eq!(read_all(&mut reader).len(), 5);
+    let mut by_messages = open(&cut_off, |options| options.transaction_messages = 100);
+    by_messages.send(&topic, &messages(0..950), &GO).unwrap();
+    assert_eq!((by_messages.report().delivered(), by_messages.report().queued()), (900, 50));
+    // Some 20 bytes each.
+    let mut by_bytes = open(&fresh("city-run"), |options| options.transaction_kib = 1);
+    by_bytes.send(&topic, &messages(1_000..1_950), &GO).unwrap();
+    assert!((850..950).contains(&by_bytes.report().delivered()), "{:?}", by_bytes.report());
+    let mut by_time = open(&fresh("city-run"), |options| options.transaction_interval = Duration::from_millis(200));
+    by_time.send(&topic, &messages(2_000..2_010), &GO).unwrap();
+    assert_eq!(by_time.report().delivered(), 0);
+    let deadline = Instant::now() + SOON;
+    while by_time.report().delivered() < 10 {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(50));
+        by_time.poll(&GO).unwrap();
+    }
+    // What is not committed when a run is cut off is nobody's, as soon as its id is used again.
+    drop(by_messages);
+    drop(open(&cut_off, |_| {}));
+    let rest = by_bytes.close(SOON, &GO).unwrap();
+    assert_eq!((rest.sent(), rest.delivered()), (950, 950));
+    drop(by_time);
+    let found = committed(&topic);
+    assert_eq!(found.len(), 900 + 950 + 10);
+    assert_eq!(found.iter().collect::<std::collections::BTreeSet<_>>().len(), found.len());
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn a_second_publisher_of_the_same_id_fences_the_first_off() {
+    let (topic, id) = (topic("fenced", 1), fresh("city-run"));
+    let mut first = publisher(Some(&id));
+    first.send(&topic, &messages(0..5), &GO).unwrap();
+    first.commit(SOON, &GO).unwrap();
+    first.send(&topic, &messages(5..10), &GO).unwrap();
+    let mut second = publisher(Some(&id));
+    second.send(&topic, &messages(5..12), &GO).unwrap();
+    second.commit(SOON, &GO).unwrap();
+
+    let error = first.commit(SOON, &GO).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Kafka);
+    assert!(error.to_string().contains(&id) && error.to_string().contains("another producer"), "{error}");
+    assert!(first.send(&topic, &messages(12..13), &GO).is_err());
+    let report = first.report();
+    assert_eq!((report.delivered(), report.sent() - report.failed() - report.queued()), (5, 5), "{report:?}");
+    assert_eq!(second.close(SOON, &GO).unwrap().delivered(), 7);
+    assert_eq!(committed(&topic), (0..12).map(|i| format!("value {i}")).collect::<Vec<_>>());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use _core::city::{CityOptions, clock};
 use _core::kafka::{ConsumeOptions, Consumer, PublishOptions, Publisher};
-use _core::pipeline::{Cancel, Pace, Run, Source, Topics, Wire, publish};
+use _core::pipeline::{Cancel, Pace, Run, Sending, Source, Topics, Wire, publish};
 use _core::schema::Stream;
 use _core::sensor::{Faults, SensorOptions};
 use arrow::array::{Array, BinaryArray};
@@ -37,7 +37,8 @@ fn sent(pace: Pace) -> BTreeMap<(Stream, i32), Vec<(Bytes, Bytes)>> {
     }
     let mut publisher = Publisher::open(PublishOptions::new(cluster.bootstrap_servers()), &GO).expect("a producer");
     let mut run = Run { cancel: Cancel::default(), progress: &mut |_| {} };
-    let report = publish(&mut publisher, &source, &Topics::default(), &Wire::default(), pace, &mut run).expect("a run");
+    let sending = Sending { wire: &Wire::default(), pace, resume: false, event_times: None };
+    let report = publish(&mut publisher, &source, &Topics::default(), sending, &mut run).expect("a run");
     assert_eq!((report.failed.len(), report.queued), (0, 0), "{:?}", report.errors);
 
     let mut found: BTreeMap<(Stream, i32), Vec<(Bytes, Bytes)>> = BTreeMap::new();

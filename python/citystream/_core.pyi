@@ -313,10 +313,15 @@ class Producer:
         rename: list[tuple[str, str]],
         format: str,  # noqa: A002
         schema_registry: dict[str, str] | None,
+        linger_ms: int,
+        queue_messages: int,
+        queue_kib: int,
+        delivery_timeout_ms: int,
+        event_times: bool,
         metrics: Metrics | None = None,
     ) -> Producer: ...
     def publish_city(
-        self, city: City, *, speed: float | None, rate: float | None, progress: _Progress
+        self, city: City, *, speed: float | None, rate: float | None, resume: bool, progress: _Progress
     ) -> dict[str, Any]:
         """Sends a city's events in order and waits until each is acknowledged or has failed.
 
@@ -324,10 +329,12 @@ class Producer:
             city: The city.
             speed: Simulated seconds in a second; None is as fast as it goes.
             rate: Events in a second; None is no limit.
+            resume: Goes on behind what a stopped run of the same city has left in the topics.
             progress: See the module.
 
         Returns:
-            `delivered` and `failed` (events by stream), `reference`, `queued`, `bytes`, `seconds`, `errors` (texts).
+            `delivered` and `failed` (events by stream), `reference`, `queued`, `resumed` (events that stood there),
+            `bytes`, `seconds`, `errors` (texts).
         """
     def publish_arrow(self, stream: str, data: Any, *, progress: _Progress) -> dict[str, Any]:
         """Sends Arrow data that has the stream's columns; returns the same as `publish_city`."""
@@ -339,8 +346,9 @@ class Producer:
         """
     def flush(self, timeout_ms: int) -> None:
         """Waits until every queued event is acknowledged or has failed."""
-    def close(self) -> dict[str, Any]:
-        """Flushes, then gives the totals of all that was sent since it was opened, as `publish_city`."""
+    def close(self, timeout_ms: int) -> dict[str, Any]:
+        """Flushes, gives up what is left after `timeout_ms`, and gives the totals of all that was sent since it was opened,
+        as `publish_city`."""
 
 @final
 class Metrics:

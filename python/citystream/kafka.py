@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core, times
 from .city import City
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from .names import Rename, SchemaRegistry
 
+STOP = "5s"
+"""A run that was stopped or has failed waits so long for the acknowledgements of what it has sent."""
+
 
 @dataclass(frozen=True)
 class PublishReport(Report):
@@ -37,6 +40,10 @@ class PublishReport(Report):
     errors: tuple[str, ...]
     rate: float = 0.0
     """Delivered events in a second."""
+    queued: int = 0
+    """Neither acknowledged nor refused when the run ended."""
+    resumed: int = 0
+    """Stood in the topics before the run, which went on behind them."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> PublishReport:
@@ -51,6 +58,8 @@ class PublishReport(Report):
             failed_by_stream=dict(found["failed"]),
             errors=tuple(found["errors"]),
             rate=per_second(sum(found["delivered"].values()), found["seconds"]),
+            queued=found["queued"],
+            resumed=found["resumed"],
         )
 
 
@@ -76,6 +85,12 @@ class Publisher:
         metrics_port: Serves the figures for Prometheus there, until it is closed; 0 is any free port, which
             `metrics_url` tells. See docs/metrics.md.
         metrics_host: The address to serve them at; "0.0.0.0" is every one of this machine.
+        linger: How long an event waits for others to share its batch.
+        queue_messages: Events held until they are acknowledged; when there are so many, sending waits.
+        queue_mib: MiB held, likewise.
+        delivery_timeout: After this time without an acknowledgement an event has failed, retries included.
+        record_time: "wall": records get the time at which they are sent. "event": their `sentAt`; topics that would
+            lose such records are refused, and topics that are created keep them for ever.
 
     Raises:
         ConfigError: An option is wrong.
@@ -104,7 +119,18 @@ class Publisher:
         timeout: times.Duration = "30s",
         metrics_port: int | None = None,
         metrics_host: str = METRICS_HOST,
+        linger: times.Duration = "20ms",
+        queue_messages: int = 500_000,
+        queue_mib: int = 64,
+        delivery_timeout: times.Duration = "2min",
+        record_time: Literal["wall", "event"] = "wall",
     ) -> None:
+        if record_time not in ("wall", "event"):
+            raise ConfigError(f'record_time {record_time!r} is none. Choose from "wall" and "event"')
+        for name, value, most in (("queue_messages", queue_messages, 10_000_000), ("queue_mib", queue_mib, 2_047)):
+            if not 1 <= value <= most:
+                raise ConfigError(f"{name} is {value}. Choose from 1 to {most:,}")
+        self._patience = f"{times.duration_ms(delivery_timeout, 'delivery_timeout') + 30_000}ms"
         self.servers = servers_of(servers)
         self.topics = topics_of(topics)
         self._told = 0
@@ -122,6 +148,11 @@ class Publisher:
             format=format,
             schema_registry=registry_pairs(schema_registry),
             metrics=self._metrics,
+            linger_ms=times.duration_ms(linger, "linger"),
+            queue_messages=queue_messages,
+            queue_kib=queue_mib * 1024,
+            delivery_timeout_ms=times.duration_ms(delivery_timeout, "delivery_timeout"),
+            event_times=record_time == "event",
         )
 
     @property
@@ -136,6 +167,7 @@ class Publisher:
         stream: str | None = None,
         speed: float | None = None,
         rate: float | None = None,
+        resume: bool = False,
         progress: Progress = None,
     ) -> PublishReport:
         """Sends a whole city or a table, and returns when each event is acknowledged or has failed.
@@ -146,11 +178,14 @@ class Publisher:
             stream: Whose columns the Arrow data have; a city needs none.
             speed: Simulated seconds in a second; None is as fast as it goes.
             rate: Events in a second; None is no limit.
+            resume: Goes on behind what a stopped run of the same city and part has left in the topics; see
+                docs/delivery.md.
             progress: See `citystream.progress.shown`.
 
         Raises:
             DecodeError: A row of the data breaks the stream's schema; names column, row and value. The batches before
                 it were sent.
+            ConfigError: The topics hold a run of this city with other options, and `resume` is set.
             KafkaError: The broker refused.
         """
         with shown(progress) as callback:
@@ -159,7 +194,7 @@ class Publisher:
                     raise ConfigError(
                         f"stream {stream!r} is given with a city, which has its own: City(streams=[{stream!r}])"
                     )
-                found = self._core.publish_city(data.core, speed=speed, rate=rate, progress=callback)
+                found = self._core.publish_city(data.core, speed=speed, rate=rate, resume=resume, progress=callback)
             else:
                 if stream is None:
                     raise ConfigError(
@@ -167,6 +202,8 @@ class Publisher:
                     )
                 if speed is not None or rate is not None:
                     raise ConfigError("speed and rate pace a city; a table is sent as fast as it goes. Leave them out")
+                if resume:
+                    raise ConfigError("resume goes on with a city; a table is sent as it is. Leave it out")
                 if not hasattr(data, "__arrow_c_stream__"):
                     raise ConfigError(
                         f"{type(data).__name__} is no Arrow data. Give a City, or what has __arrow_c_stream__"
@@ -196,10 +233,15 @@ class Publisher:
         """Waits until every queued event is acknowledged or has failed."""
         self._core.flush(times.duration_ms(timeout, "timeout"))
 
-    def close(self) -> PublishReport:
-        """Flushes and closes; gives the totals of all that was sent."""
+    def close(self, timeout: times.Duration | None = None) -> PublishReport:
+        """Flushes and closes; gives the totals of all that was sent.
+
+        Args:
+            timeout: What is not acknowledged by then is given up and counted as queued; it may have been written all
+                the same. By default half a minute more than `delivery_timeout`: by then all is delivered or failed.
+        """
         try:
-            return PublishReport.of(self._core.close())
+            return PublishReport.of(self._core.close(times.duration_ms(timeout or self._patience, "timeout")))
         finally:
             if self._metrics is not None:
                 self._metrics.close()
@@ -210,7 +252,7 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        report = self.close()
+        report = self.close(None if kind is None else STOP)
         if kind is None and report.failed > self._told:
             count, why = report.failed - self._told, "; ".join(report.errors) or "the broker gave no reason"
             raise KafkaError(f"{count:,} events were not delivered to {self.servers}: {why}. Send them again")

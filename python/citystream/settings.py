@@ -137,6 +137,7 @@ SETTINGS = {
         Setting("kafka.schema_registry_ca", _text, "a file"),
         Setting("kafka.create_topics", _whole, "a whole number"),
         Setting("kafka.transactional_id", _text, "a text"),
+        Setting("kafka.record_time", _text, "wall or event", "wall"),
         Setting("kafka.timeout", _text, "a duration", "30s"),
         Setting("kafka.metrics_port", _whole, "a whole number"),
         Setting("kafka.metrics_host", _text, "an address", "127.0.0.1"),

@@ -70,6 +70,8 @@ pub struct ConsumeOptions {
     pub timeout: Duration,
     /// How long all brokers may be away before `poll_batch` gives up.
     pub unreachable_after: Duration,
+    /// Also reads what is in open and aborted transactions (`read_uncommitted`); the end is then the log's.
+    pub uncommitted: bool,
 }
 
 impl ConsumeOptions {
@@ -83,6 +85,7 @@ impl ConsumeOptions {
             fetch_max_bytes: 16 * 1024 * 1024,
             timeout: Duration::from_secs(30),
             unreachable_after: Duration::from_mins(1),
+            uncommitted: false,
         }
     }
 }
@@ -192,7 +195,7 @@ impl Consumer {
             // A commit of the caller's may take long; nobody else waits for these partitions.
             .set("max.poll.interval.ms", "86400000")
             .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", if options.uncommitted { "read_uncommitted" } else { "read_committed" })
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
             .set("check.crcs", "true")

@@ -1,9 +1,9 @@
 //! The account of a publisher: what became of each message, by topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -24,7 +24,7 @@ const MAX_REASONS: usize = 5;
 pub struct TopicReport {
     /// Handed over by `send`: the sum of the next three.
     pub sent: u64,
-    /// Acknowledged by the broker.
+    /// Acknowledged by the broker and, in a transaction, committed.
     pub delivered: u64,
     /// Refused, or not acknowledged within the delivery timeout.
     pub failed: u64,
@@ -98,6 +98,9 @@ pub(super) struct Tally {
     delivered: AtomicU64,
     failed: AtomicU64,
     bytes: AtomicU64,
+    /// Acknowledged in the open transaction, and their bytes.
+    open: AtomicU64,
+    open_bytes: AtomicU64,
     reasons: Mutex<Vec<String>>,
 }
 
@@ -109,16 +112,25 @@ impl Tally {
             delivered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            open_bytes: AtomicU64::new(0),
             reasons: Mutex::new(Vec::new()),
         }
     }
 
-    pub(super) fn refuse(&self, events: u64, reason: &str) {
-        self.failed.fetch_add(events, Relaxed);
+    /// Counts `count` events as failed.
+    pub(super) fn fail(&self, count: u64, reason: &str) {
+        self.failed.fetch_add(count, Relaxed);
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         if reasons.len() < MAX_REASONS && !reasons.iter().any(|known| known == reason) {
             reasons.push(reason.to_owned());
         }
+    }
+
+    fn deliver(&self, events: u64, bytes: usize, in_transaction: bool) {
+        let (count, sum) = if in_transaction { (&self.open, &self.open_bytes) } else { (&self.delivered, &self.bytes) };
+        sum.fetch_add(bytes as u64, Relaxed);
+        count.fetch_add(events, Relaxed);
     }
 
     fn report(&self) -> TopicReport {
@@ -136,31 +148,89 @@ impl Tally {
     }
 }
 
-/// What travels with a message: its topic's number and the events in it.
-pub(super) fn label(topic: usize, events: u32) -> usize {
-    topic + MAX_TOPICS * events as usize
+/// What travels with each message.
+pub(super) type Tag = usize;
+
+/// [`Tag`] as a number: six bits for the topic, twenty for the events, the rest for the message's number in the open
+/// transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Label {
+    /// The topic's number.
+    pub topic: usize,
+    /// Events in the message.
+    pub events: u64,
+    /// Its number in the open transaction; 0 where there is none.
+    pub index: usize,
 }
 
-fn labelled(label: usize) -> (usize, u64) {
-    (label % MAX_TOPICS, (label / MAX_TOPICS) as u64)
-}
+/// No message holds so many events: an event is more than a byte, and a message at most a megabyte or so.
+const MAX_EVENTS: usize = 1 << 20;
 
-/// rdkafka's context: the journal, and a tally for each topic, by the number that travels with each message.
-pub(super) struct Ledger {
-    pub(super) journal: Journal,
-    pub(super) tallies: [OnceLock<Tally>; MAX_TOPICS],
-}
+impl Label {
+    pub fn tag(self) -> Tag {
+        (self.index * MAX_EVENTS + (self.events as usize).min(MAX_EVENTS - 1)) * MAX_TOPICS + self.topic
+    }
 
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { journal: Journal::default(), tallies: [const { OnceLock::new() }; MAX_TOPICS] }
+    fn of(tag: Tag) -> Self {
+        let (rest, topic) = (tag / MAX_TOPICS, tag % MAX_TOPICS);
+        Self { topic, events: (rest % MAX_EVENTS) as u64, index: rest / MAX_EVENTS }
     }
 }
 
+/// rdkafka's context: the journal, and a tally for each topic.
+pub(super) struct Ledger {
+    pub(super) journal: Journal,
+    pub(super) tallies: [OnceLock<Tally>; MAX_TOPICS],
+    /// Whether messages are delivered only by a commit.
+    transactional: bool,
+    /// Messages of the open transaction, by their number in it, that will never be taken; they are counted.
+    refused: Mutex<BTreeSet<usize>>,
+}
+
 impl Ledger {
+    pub(super) fn new(transactional: bool) -> Self {
+        Self {
+            journal: Journal::default(),
+            tallies: [const { OnceLock::new() }; MAX_TOPICS],
+            transactional,
+            refused: Mutex::default(),
+        }
+    }
+
     pub(super) fn report(&self) -> Report {
         let known = self.tallies.iter().filter_map(OnceLock::get);
         Report { topics: known.map(|tally| (tally.topic.clone(), tally.report())).collect() }
+    }
+
+    /// The open transaction has been committed: what was acknowledged in it is delivered.
+    pub(super) fn commit(&self) {
+        for tally in self.tallies.iter().filter_map(OnceLock::get) {
+            tally.bytes.fetch_add(tally.open_bytes.swap(0, Relaxed), Relaxed);
+            tally.delivered.fetch_add(tally.open.swap(0, Relaxed), Relaxed);
+        }
+        self.refused_in_transaction().clear();
+    }
+
+    /// It was aborted: nothing in it is delivered.
+    pub(super) fn abort(&self) {
+        for tally in self.tallies.iter().filter_map(OnceLock::get) {
+            tally.open_bytes.store(0, Relaxed);
+            tally.open.store(0, Relaxed);
+        }
+    }
+
+    /// Messages of the open transaction that will never be taken.
+    pub(super) fn refused_in_transaction(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a message that will never be taken.
+    pub(super) fn refuse(&self, label: Label, reason: &str) {
+        let Some(tally) = self.tallies.get(label.topic).and_then(OnceLock::get) else { return };
+        tally.fail(label.events, reason);
+        if self.transactional {
+            self.refused_in_transaction().insert(label.index);
+        }
     }
 }
 
@@ -177,22 +247,24 @@ impl ClientContext for Ledger {
 }
 
 impl ProducerContext for Ledger {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Tag;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, label: usize) {
-        let (topic, events) = labelled(label);
-        let Some(tally) = self.tallies.get(topic).and_then(OnceLock::get) else { return };
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: Tag) {
+        let label = Label::of(tag);
+        let Some(tally) = self.tallies.get(label.topic).and_then(OnceLock::get) else { return };
         match result {
             Ok(message) => {
                 let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
-                tally.bytes.fetch_add(bytes as u64, Relaxed);
-                tally.delivered.fetch_add(events, Relaxed);
+                tally.deliver(label.events, bytes, self.transactional);
             }
             Err((error, _)) => match error.rdkafka_error_code() {
                 // Given up by `close` or by the drop: it stays counted as queued.
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-                Some(code) => tally.refuse(events, &code.to_string()),
-                None => tally.refuse(events, &error.to_string()),
+                // The transaction that it was in is aborted; it may be sent in the next.
+                Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced)
+                    if self.transactional => {}
+                Some(code) => self.refuse(label, &code.to_string()),
+                None => self.refuse(label, &error.to_string()),
             },
         }
     }
@@ -203,9 +275,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_holds_topic_and_events() {
-        for (topic, events) in [(0, 1), (63, 1), (5, u32::MAX)] {
-            assert_eq!(labelled(label(topic, events)), (topic, u64::from(events)));
+    fn a_label_comes_back_as_it_was_sent() {
+        for label in [
+            Label { topic: 0, events: 1, index: 0 },
+            Label { topic: MAX_TOPICS - 1, events: 9_000, index: 0 },
+            Label { topic: 5, events: MAX_EVENTS as u64 - 1, index: 123_456_789 },
+        ] {
+            assert_eq!(Label::of(label.tag()), label);
         }
     }
 
@@ -213,7 +289,7 @@ mod tests {
     fn reasons_are_few_and_different() {
         let tally = Tally::new("t");
         for reason in ["a", "a", "b", "c", "d", "e", "f"] {
-            tally.refuse(1, reason);
+            tally.fail(1, reason);
         }
         let report = tally.report();
         assert_eq!((report.failed, report.reasons.join("")), (7, "abcde".to_owned()));

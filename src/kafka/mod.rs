@@ -27,12 +27,13 @@ mod client;
 mod headers;
 mod ledger;
 mod native;
-mod partition;
+mod partitioner;
 mod slot;
+mod transaction;
 
 pub use auth::Security;
 pub use consume::{ConsumeOptions, Consumer, Fetched, Gap, Position};
-pub use partition::partition_of;
-pub use publish::{Compression, PublishOptions, Publisher, Report, TopicReport, Watch};
+pub use partitioner::partition_of;
+pub use publish::{Compression, Lot, PublishOptions, Publisher, Report, TopicReport, Watch};
 pub use registry::{Registry, RegistryOptions};
 pub use topics::{Creation, NewTopic, Partition, Topic, Topics};

@@ -20,15 +20,21 @@
 //! | messages held | [`PublishOptions::queue_messages`] | 500 000 |
 //! | bytes held | [`PublishOptions::queue_kib`] | 64 MiB |
 //! | from `send` to acknowledged, with all retries | [`PublishOptions::delivery_timeout`] | 2 min |
+//! | messages, and bytes, of one transaction, kept beside the queue | [`PublishOptions::transaction_messages`], [`PublishOptions::transaction_kib`] | 50 000, 16 MiB |
 //! | topics of one publisher | [`MAX_TOPICS`] | 64 |
 //!
 //! When the queue is full, `send` waits for the broker: that is the backpressure.
 //!
 //! # Transactions
-//! With a [`PublishOptions::transactional_id`] one transaction is open from `open` to `close`; `read_committed` consumers
-//! see its messages when it is committed. The broker ends one that is older than
-//! [`PublishOptions::transaction_timeout`], so call [`Publisher::commit`] now and then in a long run: it commits and begins
-//! the next. `close` commits when every message was delivered, else aborts and says so.
+//! With a [`PublishOptions::transactional_id`] messages are sent in transactions, and `read_committed` consumers see each once:
+//! `send` commits when [`PublishOptions::transaction_messages`], [`PublishOptions::transaction_kib`] or
+//! [`PublishOptions::transaction_interval`] is reached, [`Publisher::poll`] when the interval is, [`Publisher::commit`] and
+//! `close` at once. Only what is committed counts as delivered. Where the broker refuses a commit, the transaction is aborted
+//! and its messages are sent again in the next, three times at most; a message that was refused by itself counts as failed
+//! and is left out. The messages of the open transaction are kept in memory until then.
+//!
+//! Another producer that opens the same id fences this one off: its open transaction is aborted, and every call is an error
+//! that says so.
 //!
 //! ```no_run
 //! # fn send(messages: &_core::schema::Messages) -> Result<(), _core::error::Error> {
@@ -55,9 +61,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use super::auth::Security;
 use super::client::{self, TICK};
-use super::ledger::{Ledger, Tally, label};
+use super::ledger::{Label, Ledger, Tag, Tally};
 pub use super::ledger::{MAX_TOPICS, Report, TopicReport, Watch};
 use super::native::kept::Kept;
+use super::transaction::Open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Messages;
 
@@ -130,6 +137,12 @@ pub struct PublishOptions {
     pub transactional_id: Option<String>,
     /// Age at which the broker aborts an open transaction; it allows 15 minutes at most unless it is told otherwise.
     pub transaction_timeout: Duration,
+    /// Messages of one transaction.
+    pub transaction_messages: u32,
+    /// KiB of keys and values in one transaction; a single larger message makes one of its own.
+    pub transaction_kib: u32,
+    /// Age at which a transaction is committed.
+    pub transaction_interval: Duration,
 }
 
 impl PublishOptions {
@@ -146,18 +159,20 @@ impl PublishOptions {
             timeout: Duration::from_secs(30),
             transactional_id: None,
             transaction_timeout: Duration::from_mins(15),
+            transaction_messages: 50_000,
+            transaction_kib: 16 * 1024,
+            transaction_interval: Duration::from_secs(1),
         }
     }
 }
 
 /// Sends messages; the [module](self) is the manual.
 pub struct Publisher {
-    options: PublishOptions,
+    pub(super) options: PublishOptions,
     cluster_id: String,
-    producer: Kept<BaseProducer<Ledger>>,
+    pub(super) producer: Kept<BaseProducer<Ledger>>,
     topics: Vec<String>,
-    /// Messages that had failed when the open transaction began.
-    failed_before: u64,
+    pub(super) open: Open,
 }
 
 impl fmt::Debug for Publisher {
@@ -166,6 +181,28 @@ impl fmt::Debug for Publisher {
             .field("options", &self.options)
             .field("report", &self.report())
             .finish_non_exhaustive()
+    }
+}
+
+/// Messages on their way to one topic.
+#[derive(Debug, Clone, Copy)]
+pub struct Lot<'a> {
+    /// The messages.
+    pub messages: &'a Messages,
+    /// Events in each, which is what the account counts; empty where each is one.
+    pub events: &'a [u32],
+    /// The records' timestamps in milliseconds; the wall clock's without.
+    pub times: Option<&'a [i64]>,
+}
+
+impl<'a> Lot<'a> {
+    /// Messages of one event each, with the wall clock's times.
+    pub fn of(messages: &'a Messages) -> Self {
+        Self { messages, events: &[], times: None }
+    }
+
+    pub(super) fn events_of(&self, row: usize) -> u32 {
+        self.events.get(row).copied().unwrap_or(1)
     }
 }
 
@@ -199,12 +236,13 @@ impl Publisher {
                     .set("message.timeout.ms", millis(delivery));
             }
         }
-        let producer: BaseProducer<Ledger> = config.create_with_context(Ledger::default()).map_err(client::refused)?;
+        let ledger = Ledger::new(options.transactional_id.is_some());
+        let producer: BaseProducer<Ledger> = config.create_with_context(ledger).map_err(client::refused)?;
         let (connection, journal) = (producer.client(), &producer.context().journal);
         let serve = || producer.poll(Duration::ZERO);
         let cluster_id = client::first_contact(connection, journal, &options.servers, options.timeout, cancel, serve)?;
         let producer = Kept::new("the publisher", producer);
-        let mut publisher = Self { options, cluster_id, producer, topics: Vec::new(), failed_before: 0 };
+        let mut publisher = Self { options, cluster_id, producer, topics: Vec::new(), open: Open::default() };
         if publisher.options.transactional_id.is_some() {
             publisher.transact("opening it", publisher.options.timeout, cancel, Producer::init_transactions)?;
             publisher.begin()?;
@@ -217,59 +255,97 @@ impl Publisher {
         &self.cluster_id
     }
 
-    /// Hands a batch over, waiting where the queue is full. A message that librdkafka itself refuses (too large for the
-    /// topic's limit) counts as failed, and the others go on.
+    /// What it was opened with.
+    pub fn options(&self) -> &PublishOptions {
+        &self.options
+    }
+
+    /// Hands a batch over, waiting where the queue is full. A message that librdkafka itself refuses (larger than it may be)
+    /// counts as failed, and the others go on.
     ///
     /// # Errors
     /// `Kafka` for a topic that does not exist and that the broker does not create by itself, and for a
     /// producer that can't go on (fenced off, its transaction expired); `Connection` when no broker knows the topic in time;
     /// `Config` for a 65th topic; `Interrupted`; `Forked`. The messages before the error are in the account.
     pub fn send(&mut self, topic: &str, messages: &Messages, cancel: &AtomicBool) -> Result<()> {
-        self.send_events(topic, messages, &[], cancel)
+        self.send_lot(topic, Lot::of(messages), cancel)
     }
 
-    /// As [`send`](Self::send), for messages that hold so many events each, which is what the account then counts. A
-    /// message without a number holds one.
+    /// As [`send`](Self::send), for messages that hold many events or have times of their own.
     ///
     /// # Errors
-    /// As `send`.
-    pub fn send_events(&mut self, topic: &str, messages: &Messages, events: &[u32], cancel: &AtomicBool) -> Result<()> {
+    /// As `send`; `Config` where there are not as many times, or numbers of events, as messages.
+    pub fn send_lot(&mut self, topic: &str, lot: Lot<'_>, cancel: &AtomicBool) -> Result<()> {
         self.producer.check()?;
+        let rows = lot.messages.values.len();
+        let counts = [lot.times.map(<[i64]>::len), Some(lot.events.len()).filter(|n| *n > 0)];
+        if let Some(count) = counts.into_iter().flatten().find(|count| *count != rows) {
+            return Err(Error::config(format!("{count} times or numbers of events for {rows} messages")));
+        }
         let number = self.number(topic, cancel)?;
+        if self.options.transactional_id.is_some() {
+            return self.send_in_transactions(number, lot, cancel);
+        }
+        self.hand_over((number, 0), lot, &mut 0, cancel)
+    }
+
+    /// Gives messages to librdkafka and counts them as sent; `place` is the topic's number and the first message's in its
+    /// transaction. `done` counts those that it has taken or refused.
+    pub(super) fn hand_over(
+        &self,
+        (topic, first): (usize, usize),
+        lot: Lot<'_>,
+        done: &mut usize,
+        cancel: &AtomicBool,
+    ) -> Result<()> {
+        let outcome = self.hand_over_again((topic, first), lot, done, cancel);
+        if let Some(tally) = self.producer.context().tallies.get(topic).and_then(OnceLock::get) {
+            tally.sent.fetch_add((0..*done).map(|row| u64::from(lot.events_of(row))).sum(), Relaxed);
+        }
+        outcome
+    }
+
+    /// As `hand_over`, for messages that are counted already.
+    pub(super) fn hand_over_again(
+        &self,
+        (topic, first): (usize, usize),
+        lot: Lot<'_>,
+        done: &mut usize,
+        cancel: &AtomicBool,
+    ) -> Result<()> {
         let producer = &*self.producer;
-        let Some(tally) = producer.context().tallies.get(number).and_then(OnceLock::get) else {
-            return Err(Error::internal(format!("topic {topic:?} without a tally")));
+        let Some(name) = self.topics.get(topic) else {
+            return Err(Error::internal(format!("a topic without a name: {topic}")));
         };
-        let (keys, values) = (&messages.keys, &messages.values);
+        let in_transaction = usize::from(self.options.transactional_id.is_some());
+        let (keys, values) = (&lot.messages.keys, &lot.messages.values);
         for row in 0..values.len() {
-            let events = events.get(row).copied().unwrap_or(1);
-            let mut record = BaseRecord::<str, [u8], usize>::with_opaque_to(topic, label(number, events));
+            let events = u64::from(lot.events_of(row));
+            let label = Label { topic, events, index: (first + row) * in_transaction };
+            let mut record = BaseRecord::<str, [u8], Tag>::with_opaque_to(name, label.tag());
             record.key = keys.is_valid(row).then(|| keys.value(row));
             record.payload = values.is_valid(row).then(|| values.value(row));
-            tally.sent.fetch_add(u64::from(events), Relaxed);
+            record.timestamp = lot.times.map(|times| times[row]);
             while let Err((error, back)) = producer.send(record) {
                 record = back;
                 match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::QueueFull) => {
                         if cancel.load(Relaxed) {
-                            tally.sent.fetch_sub(u64::from(events), Relaxed);
                             return Err(client::interrupted("publishing"));
                         }
                         producer.poll(SERVE);
                     }
                     Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State | RDKafkaErrorCode::Fenced) => {
-                        tally.sent.fetch_sub(u64::from(events), Relaxed);
                         return Err(self.broken(&error));
                     }
                     code => {
-                        tally.refuse(
-                            u64::from(events),
-                            &code.map_or_else(|| error.to_string(), |code| code.to_string()),
-                        );
+                        let reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
+                        producer.context().refuse(label, &reason);
                         break;
                     }
                 }
             }
+            *done += 1;
             if row % 1024 == 1023 {
                 producer.poll(Duration::ZERO);
                 if cancel.load(Relaxed) {
@@ -345,11 +421,12 @@ impl Publisher {
     /// Serves answers that have come, without waiting: for a run that sends rarely.
     ///
     /// # Errors
-    /// `Forked`; `Kafka` for a producer that can't go on.
-    pub fn poll(&mut self) -> Result<()> {
+    /// `Forked`; `Kafka` for a producer that can't go on; as [`commit`](Self::commit) for a transaction that is due.
+    pub fn poll(&mut self, cancel: &AtomicBool) -> Result<()> {
         self.producer.check()?;
         self.producer.poll(Duration::ZERO);
         match self.producer.client().fatal_error() {
+            None if self.is_due() => self.commit(self.commit_limit(), cancel),
             None => Ok(()),
             Some((code, _)) => Err(self.broken(&KafkaError::Global(code))),
         }
@@ -396,71 +473,20 @@ impl Publisher {
     /// Commits the open transaction and begins the next. Without a transactional id it is a [`flush`](Self::flush).
     ///
     /// # Errors
-    /// As `flush`; `Kafka` when a message failed or the broker refused: the transaction is aborted then, and the next begun.
+    /// As `flush`; `Kafka` when the broker refused again and again: the messages count as failed then, and the next
+    /// transaction is begun.
     pub fn commit(&mut self, timeout: Duration, cancel: &AtomicBool) -> Result<()> {
         self.flush(timeout, cancel)?;
         if self.options.transactional_id.is_none() {
             return Ok(());
         }
         let ended = self.end_transaction(timeout, cancel);
-        self.begin()?;
-        ended
-    }
-
-    fn begin(&mut self) -> Result<()> {
-        self.failed_before = self.report().failed();
-        self.producer.begin_transaction().map_err(|cause| self.broken(&cause))
-    }
-
-    /// Commits when all was delivered, else aborts.
-    fn end_transaction(&self, timeout: Duration, cancel: &AtomicBool) -> Result<()> {
-        let report = self.report();
-        let failed = report.failed() - self.failed_before;
-        let committed = if failed + report.queued() == 0 {
-            self.transact("committing it", timeout, cancel, Producer::commit_transaction)
-        } else {
-            let context = format!("{failed} messages failed and {} were given up", report.queued());
-            Err(Error::new(ErrorKind::Kafka, context))
-        };
-        committed.map_err(|cause| {
-            let id = self.options.transactional_id.as_deref().unwrap_or_default();
-            // Even after Ctrl-C, so that readers need not wait for the broker's time-out.
-            let calm = AtomicBool::new(false);
-            let limit = timeout.min(Duration::from_secs(10));
-            let aborted = self.transact("aborting it", limit, &calm, Producer::abort_transaction);
-            let state = if aborted.is_ok() { "was aborted" } else { "is left to the broker to abort" };
-            Error::new(cause.kind(), format!("the transaction of {id:?} {state}")).because(cause)
-        })
-    }
-
-    /// Runs one step of a transaction, again and again while librdkafka says that it can be.
-    fn transact(
-        &self,
-        what: &str,
-        timeout: Duration,
-        cancel: &AtomicBool,
-        step: impl Fn(&BaseProducer<Ledger>, Duration) -> Result<(), KafkaError>,
-    ) -> Result<()> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let again = match step(&self.producer, TICK * 5) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() => KafkaError::Transaction(error),
-                Err(KafkaError::Flush(code)) => KafkaError::Flush(code),
-                Err(error) => return Err(self.broken(&error)),
-            };
-            self.producer.poll(Duration::ZERO);
-            if cancel.load(Relaxed) {
-                return Err(client::interrupted(&format!("a transaction ({what})")));
-            }
-            if Instant::now() >= deadline {
-                return Err(self.broken(&again));
-            }
-        }
+        let begun = self.begin();
+        ended.and(begun)
     }
 
     /// The error of a producer that can't go on.
-    fn broken(&self, cause: &KafkaError) -> Error {
+    pub(super) fn broken(&self, cause: &KafkaError) -> Error {
         let reason = match (cause, self.producer.client().fatal_error()) {
             (_, Some((_, reason))) => reason,
             (KafkaError::Transaction(error), None) => error.string(),
@@ -486,21 +512,26 @@ impl Publisher {
         Watch(Arc::clone(self.producer.context()))
     }
 
-    /// Waits up to `timeout` for the broker's answers, gives up what is left, commits the transaction if there is one, and
-    /// returns the account. When `cancel` is set it does not wait.
+    /// Waits up to `timeout` for the broker's answers, gives up what is left, commits the transaction if there is one (aborts it
+    /// where something was given up), and returns the account. When `cancel` is set it does not wait.
     ///
     /// # Errors
     /// `Forked`; `Kafka` for a transaction that could not be committed.
-    pub fn close(self, timeout: Duration, cancel: &AtomicBool) -> Result<Report> {
+    pub fn close(mut self, timeout: Duration, cancel: &AtomicBool) -> Result<Report> {
         self.producer.check()?;
         self.settle(timeout, cancel);
-        if self.producer.in_flight_count() > 0 {
+        let given_up = self.producer.in_flight_count() > 0;
+        if given_up {
             self.producer.purge(PurgeConfig::default().queue().inflight());
             // Purging makes the answers; a second is plenty to count them.
             self.settle(Duration::from_secs(1), &AtomicBool::new(false));
         }
         if self.options.transactional_id.is_some() {
-            self.end_transaction(timeout, cancel)?;
+            if given_up {
+                self.abort_transaction();
+            } else {
+                self.end_transaction(timeout, cancel)?;
+            }
         }
         Ok(self.report())
     }

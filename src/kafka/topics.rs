@@ -28,7 +28,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NativeNewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic as NativeNewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::auth::Security;
@@ -62,6 +65,23 @@ impl NewTopic {
     #[must_use]
     pub fn compacted(mut self) -> Self {
         self.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+        self
+    }
+}
+
+impl NewTopic {
+    /// Keeps records for ever and takes any time with them: for simulated times as record times.
+    #[must_use]
+    pub fn any_times(mut self) -> Self {
+        let most = i64::MAX.to_string();
+        for (name, value) in [
+            ("retention.ms", "-1"),
+            ("message.timestamp.type", "CreateTime"),
+            ("message.timestamp.before.max.ms", &most),
+            ("message.timestamp.after.max.ms", &most),
+        ] {
+            self.config.insert(name.to_owned(), value.to_owned());
+        }
         self
     }
 }
@@ -233,6 +253,34 @@ impl Topics {
             }
         }
         Ok(topics)
+    }
+
+    /// The settings of topics, in the order asked for, as the brokers apply them: defaults among them.
+    ///
+    /// # Errors
+    /// `Kafka` names the topic that can't be described; `Connection`; `Interrupted`.
+    pub fn settings(&self, names: &[&str], cancel: &AtomicBool) -> Result<Vec<BTreeMap<String, String>>> {
+        self.admin.check()?;
+        // librdkafka refuses a question about nothing.
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let what = "asking for the settings of topics";
+        let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(self.timeout));
+        let answer = self.admin.describe_configs(&asked, &options);
+        let Some(done) = wait(answer, self.timeout + TICK, cancel) else { return Err(self.gave_up(what, cancel)) };
+        let done =
+            done.map_err(|cause| self.failed(what, "", cause.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)))?;
+        let one = |name: &&str| {
+            let is_it = |resource: &&ConfigResource| matches!(&resource.specifier, OwnedResourceSpecifier::Topic(topic) if topic == name);
+            let Some(resource) = done.iter().filter_map(|resource| resource.as_ref().ok()).find(is_it) else {
+                let code = done.iter().find_map(|resource| resource.as_ref().err().copied());
+                return Err(self.failed(what, name, code.unwrap_or(RDKafkaErrorCode::Fail)));
+            };
+            Ok(resource.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect())
+        };
+        names.iter().map(one).collect()
     }
 
     fn describe_ids(&self, names: &[&str], cancel: &AtomicBool) -> Result<Vec<Topic>> {

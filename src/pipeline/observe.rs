@@ -42,7 +42,7 @@ pub type Results<R> = Box<dyn Iterator<Item = Result<R>> + Send>;
 /// Wanted events in one window; fewer make too many batches, more cost memory.
 const WINDOW_EVENTS: f64 = 20_000.0;
 /// In seconds: every window looks at all that is held of the roads, which in a large city is worth some memory.
-const SHORTEST_WINDOW: i64 = 4;
+const SHORTEST_WINDOW: u64 = 4;
 /// Events per second of a vehicle of the fleet, parked ones included: one in twenty is under way, with 0.1 vehicle and
 /// 0.37 gps events a second.
 const VEHICLE_RATE: f64 = 0.0235;
@@ -174,6 +174,19 @@ impl Source {
         self.observe_on(&Pool::new(self.threads)?, position, work)
     }
 
+    /// Where the chunk begins that holds what is sent at `instant`: [`Source::observe_from`] there gives the end of the whole
+    /// run chunk for chunk, in the same order also of the streams that are in none within a chunk (truth).
+    pub fn chunk_start(&self, instant: i64) -> i64 {
+        let (start, length) = (self.city().options.start, self.window_length());
+        start + (instant - start).max(0) / length * length
+    }
+
+    fn window_length(&self) -> i64 {
+        let expected = f64::from(self.city().options.vehicles) * VEHICLE_RATE + 1.0;
+        let length = ((WINDOW_EVENTS / expected).round() as u64).clamp(SHORTEST_WINDOW, 300) * 1_000;
+        length.next_multiple_of(self.sensors().window_unit()) as i64
+    }
+
     /// As [`Source::observe_from`], on a pool that others use too.
     pub(super) fn observe_on<R: Send + 'static>(
         &self,
@@ -209,9 +222,7 @@ impl Source {
     /// The windows in which what is sent from `position` on can be read.
     fn windows(&self, position: i64) -> Result<impl Iterator<Item = Result<Window>> + Send + use<>> {
         let city = Arc::clone(self.city());
-        let expected = f64::from(city.options.vehicles) * VEHICLE_RATE + 1.0;
-        let length = ((WINDOW_EVENTS / expected).round() as i64).clamp(SHORTEST_WINDOW, 300) * 1_000;
-        let length = (length as u64).next_multiple_of(self.sensors().window_unit()) as i64;
+        let length = self.window_length();
         let (start, end) = (city.options.start, city.end());
         let needed = position - self.sensors().longest_delay();
         let (mut rows, mut windows) = match &self.trace {

@@ -9,7 +9,7 @@ use crate::codec::avro::{self, Schemas, Stored};
 use crate::codec::names::Names;
 use crate::codec::{Format, arrow_ipc, json};
 use crate::error::{Error, Result};
-use crate::kafka::{Publisher, Registry, RegistryOptions, partition_of};
+use crate::kafka::{Lot, Publisher, Registry, RegistryOptions, partition_of};
 use crate::schema::{Events, Messages, Stream};
 use crate::sensor::Faults;
 
@@ -40,7 +40,32 @@ pub struct Written {
     pub last: Vec<u32>,
 }
 
+impl Written {
+    /// What a publisher sends.
+    pub fn lot(&self) -> Lot<'_> {
+        Lot { events: &self.events, ..Lot::of(&self.messages) }
+    }
+
+    /// What is so of each event, for each message: that of its last one.
+    pub fn of_messages<T: Copy>(&self, of_events: &[T]) -> Vec<T> {
+        if self.events.is_empty() {
+            return of_events.to_vec();
+        }
+        self.last.iter().map(|row| of_events[*row as usize]).collect()
+    }
+}
+
 impl Wire {
+    /// The format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The names of fields.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// # Errors
     /// `Config` where Avro has no registry, or another format has one; or its certificates can't be read.
     pub fn new(format: Format, names: Names, registry: Option<RegistryOptions>) -> Result<Self> {

@@ -16,7 +16,9 @@ use super::metrics::Metrics;
 use crate::codec::{Format, json as codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
-use crate::pipeline::{Pace, Published, Topics, Wire, account, publish, publish_arrow};
+use crate::pipeline::{
+    EventTimes, Pace, Published, Sending, Topics, Wire, account, publish, publish_arrow, send_events,
+};
 use crate::schema::{Events, Stream};
 
 /// A Kafka producer. `close` must be called: dropping it discards what it still holds.
@@ -26,16 +28,16 @@ pub struct Producer {
     topics: Topics,
     wire: Wire,
     opened: Instant,
+    event_times: Option<EventTimes>,
 }
-
-/// What is queued at `close` gets this long; librdkafka gives a message up before.
-const CLOSE: Duration = Duration::from_secs(150);
 
 #[pymethods]
 impl Producer {
     #[new]
-    #[pyo3(signature = (servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms,
-        names, rename, format, schema_registry, metrics = None))]
+    #[pyo3(signature = (
+        servers, *, compression, security, transactional_id, topics, create_topics, timeout_ms, names, rename, format,
+        schema_registry, linger_ms, queue_messages, queue_kib, delivery_timeout_ms, event_times, metrics = None
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -50,48 +52,62 @@ impl Producer {
         rename: Vec<(String, String)>,
         format: &str,
         schema_registry: Option<BTreeMap<String, String>>,
+        linger_ms: u64,
+        queue_messages: u32,
+        queue_kib: u32,
+        delivery_timeout_ms: u64,
+        event_times: bool,
         metrics: Option<PyRef<'_, Metrics>>,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
-            let security = security_of(security)?;
-            let timeout = Duration::from_millis(timeout_ms);
-            let compression = Compression::parse(compression)?;
-            let options =
-                PublishOptions { security, compression, timeout, transactional_id, ..PublishOptions::new(servers) };
+            let options = PublishOptions {
+                security: security_of(security)?,
+                compression: Compression::parse(compression)?,
+                timeout: Duration::from_millis(timeout_ms),
+                linger: Duration::from_millis(linger_ms),
+                queue_messages,
+                queue_kib,
+                delivery_timeout: Duration::from_millis(delivery_timeout_ms),
+                transactional_id,
+                ..PublishOptions::new(servers)
+            };
             let names = names_of(names, Some(rename))?;
             let wire = Wire::new(Format::parse(format)?, names, registry_of(schema_registry)?)?;
             Ok((options, topic_names(Some(topics))?, wire))
         };
         let (options, topics, wire) = prepared().map_err(|e| to_py(py, &e))?;
-        let publisher = blocking::run(py, None, |run| {
+        let (publisher, event_times) = blocking::run(py, None, |run| {
             let cancel = run.cancel.flag();
             if let Some(partitions) = create_topics {
                 let admin = kafka::Topics::connect(&options.servers, &options.security, options.timeout, cancel)?;
-                admin.create(&new_topics(&topics, partitions), cancel)?;
+                admin.create(&new_topics(&topics, partitions, event_times), cancel)?;
             }
-            Publisher::open(options, cancel)
+            let event_times = if event_times { Some(EventTimes::of(&options, &topics, cancel)?) } else { None };
+            Ok((Publisher::open(options, cancel)?, event_times))
         })?;
         if let Some(metrics) = metrics {
             metrics.figures.publisher(publisher.watch(), topics.clone());
         }
-        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, wire, opened: Instant::now() })
+        Ok(Self { publisher: Mutex::new(Some(publisher)), topics, wire, event_times, opened: Instant::now() })
     }
 
-    #[pyo3(signature = (city, *, speed, rate, progress))]
+    #[pyo3(signature = (city, *, speed, rate, resume, progress))]
     fn publish_city<'py>(
         &self,
         py: Python<'py>,
         city: PyRef<'py, City>,
         speed: Option<f64>,
         rate: Option<f64>,
+        resume: bool,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let began = Instant::now();
         let pace = Pace::new(speed, rate).map_err(|e| to_py(py, &e))?;
+        let sending = Sending { wire: &self.wire, pace, resume, event_times: self.event_times.as_ref() };
         let source = city.source.clone();
         drop(city);
         let done = blocking::run(py, progress, |run| {
-            self.with(|publisher| publish(publisher, &source, &self.topics, &self.wire, pace, run))
+            self.with(|publisher| publish(publisher, &source, &self.topics, sending, run))
         })?;
         report(py, &done, began)
     }
@@ -108,7 +124,8 @@ impl Producer {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
         let batches = reader(data)?;
         let done = blocking::run(py, progress, |run| {
-            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, &self.wire, batches, run))
+            let wire = (&self.wire, self.event_times.as_ref());
+            self.with(|publisher| publish_arrow(publisher, stream, &self.topics, wire, batches, run))
         })?;
         report(py, &done, began)
     }
@@ -120,11 +137,8 @@ impl Producer {
         let batch = py.detach(read).map_err(|e| to_py(py, &e))?;
         let events = Events { stream, batch, harm: Vec::new() };
         let send = |flag: &AtomicBool| {
-            self.with(|publisher| {
-                self.wire.prepare([stream], &self.topics, publisher, flag)?;
-                let written = self.wire.encode(&events)?;
-                publisher.send_events(self.topics.of(stream), &written.messages, &written.events, flag)
-            })
+            let wire = (&self.wire, self.event_times.as_ref());
+            self.with(|publisher| send_events(publisher, &self.topics, wire, &events, flag))
         };
         // Asked to stop where it would have to wait; whoever waits has to answer Ctrl-C.
         match py.detach(|| send(&AtomicBool::new(true))) {
@@ -140,10 +154,11 @@ impl Producer {
         blocking::run(py, None, |run| self.with(|publisher| publisher.commit(timeout, run.cancel.flag())))
     }
 
-    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn close<'py>(&self, py: Python<'py>, timeout_ms: u64) -> PyResult<Bound<'py, PyDict>> {
         let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(publisher) = publisher else { return report(py, &Published::default(), self.opened) };
-        let done = blocking::run(py, None, |run| publisher.close(CLOSE, run.cancel.flag()))?;
+        let done =
+            blocking::run(py, None, |run| publisher.close(Duration::from_millis(timeout_ms), run.cancel.flag()))?;
         report(py, &account(&done, &kafka::Report::default(), &self.topics), self.opened)
     }
 }
@@ -158,8 +173,11 @@ impl Producer {
     }
 }
 
-fn new_topics(topics: &Topics, partitions: i32) -> Vec<NewTopic> {
-    let events = Stream::EVENTS.iter().map(|s| NewTopic::new(topics.of(*s), partitions));
+fn new_topics(topics: &Topics, partitions: i32, event_times: bool) -> Vec<NewTopic> {
+    let events = Stream::EVENTS.iter().map(|s| {
+        let topic = NewTopic::new(topics.of(*s), partitions);
+        if event_times { topic.any_times() } else { topic }
+    });
     events.chain([NewTopic::new(topics.of(Stream::Reference), partitions).compacted()]).collect()
 }
 
@@ -169,6 +187,7 @@ fn report<'py>(py: Python<'py>, done: &Published, began: Instant) -> PyResult<Bo
     report.set_item("failed", by_stream(py, &done.failed)?)?;
     report.set_item("reference", done.reference)?;
     report.set_item("queued", done.queued)?;
+    report.set_item("resumed", done.resumed)?;
     report.set_item("bytes", done.bytes)?;
     report.set_item("seconds", began.elapsed().as_secs_f64())?;
     report.set_item("errors", done.errors.clone())?;

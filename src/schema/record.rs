@@ -1,8 +1,12 @@
 //! Kafka's side of an event: encoded messages, received records, and what decoding made of them.
 
-use arrow::array::{BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    AsArray, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::compute::filter;
 
 use super::Stream;
+use crate::error::Result;
 
 /// Encoded events, ready to be sent; row `i` of each column is one message.
 #[derive(Debug, Clone)]
@@ -20,6 +24,16 @@ impl Messages {
     #[must_use]
     pub fn slice(&self, offset: usize, length: usize) -> Self {
         Self { stream: self.stream, keys: self.keys.slice(offset, length), values: self.values.slice(offset, length) }
+    }
+
+    /// The messages whose entry in `keep` is true.
+    ///
+    /// # Errors
+    /// `Internal` where `keep` has another length.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
+        let keys = filter(&self.keys, keep)?.as_string().clone();
+        let values = filter(&self.values, keep)?.as_binary().clone();
+        Ok(Self { stream: self.stream, keys, values })
     }
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from citystream import ConfigError
+from citystream import CitystreamError, ConfigError
 from citystream.names import rename_pairs
 from citystream.settings import Settings
 from citystream.topics import topics_of
@@ -18,6 +18,13 @@ from .output import Output
 if TYPE_CHECKING:
     from citystream import City
     from citystream.names import Rename
+
+
+class RecordTime(str, Enum):
+    """Which time records get."""
+
+    wall = "wall"
+    event = "event"
 
 
 class Sink(str, Enum):
@@ -39,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
         "simulate",
         "citystream simulate --to ndjson --out events --duration 1h",
         "citystream simulate --to kafka --create-topics 4 --speed 60",
+        "citystream simulate --to kafka --resume  # after a crash",
         "citystream simulate --to stdout --streams gps --duration 10min | head",
         "citystream simulate --to trace --out trace && citystream simulate --trace trace --to parquet --out events",
     )
@@ -63,6 +71,12 @@ def add_to(app: typer.Typer) -> None:
         wire_format: Annotated[
             str | None, typer.Option("--format", help="Kafka: json (the default), avro, or arrow.")
         ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Kafka: go on behind what a stopped run of this city has sent.")
+        ] = False,
+        record_time: Annotated[
+            RecordTime | None, typer.Option(help="Kafka: records get the wall clock's time, or the event's sentAt.")
+        ] = None,
         compression: Annotated[str | None, typer.Option(help="Kafka: lz4, zstd, snappy, gzip or none.")] = None,
         transactional_id: Annotated[str | None, typer.Option(help="Kafka: send in transactions.")] = None,
     ) -> None:
@@ -76,10 +90,13 @@ def add_to(app: typer.Typer) -> None:
                 raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
             if wire_format is not None or kafka.schema_registry is not None:
                 raise ConfigError(f"--format and --schema-registry are Kafka's, and --to {to.value} is its own format")
+            if resume:
+                raise ConfigError(f"--resume goes on in Kafka's topics, and --to {to.value} has none. Leave it out")
             topics = topics_of(kafka.keywords(settings)["topics"])
             _write(made, to, out, output, reference=reference, topics=topics, **kafka.wire(settings))
             return
         from citystream import Publisher  # noqa: PLC0415
+        from citystream.kafka import STOP  # noqa: PLC0415
 
         chosen, shared = settings.get("kafka.format", wire_format), kafka.keywords(settings)
         if chosen != "avro" and kafka.schema_registry is None:
@@ -91,14 +108,25 @@ def add_to(app: typer.Typer) -> None:
             compression=settings.get("kafka.compression", compression),
             create_topics=settings.get("kafka.create_topics", create_topics),
             transactional_id=settings.get("kafka.transactional_id", transactional_id),
+            record_time=settings.get("kafka.record_time", None if record_time is None else record_time.value),
             **shared,
             **metrics.keywords(settings),
         ) as publisher:
             if publisher.metrics_url is not None:
                 output.note(f"Metrics at {publisher.metrics_url}")
-            report = publisher.publish(made, speed=_speed(speed), rate=rate, progress=output.progress)
+            try:
+                report = publisher.publish(
+                    made, speed=_speed(speed), rate=rate, resume=resume, progress=output.progress
+                )
+            except KeyboardInterrupt:
+                output.report(publisher.close(STOP), f"Published to {publisher.servers} before it was stopped")
+                raise
+            except CitystreamError:
+                sent = publisher.close(STOP)
+                output.note(f"{sent.delivered:,} events delivered, {sent.failed:,} failed, {sent.queued:,} given up")
+                raise
         output.report(report, f"Published to {publisher.servers}")
-        output.status = 1 if report.failed else 0
+        output.status = 1 if report.failed or report.queued else 0
 
 
 def _write(
