@@ -292,7 +292,7 @@ class Producer:
         servers: str,
         *,
         compression: str,
-        security: dict[str, str] | None,
+        security: dict[str, Any] | None,
         transactional_id: str | None,
         topics: dict[str, str],
         create_topics: int | None,
@@ -326,7 +326,7 @@ class Producer:
         """Flushes, then gives the totals of all that was sent."""
 
 def describe_topics(
-    servers: str, topics: list[str] | None, security: dict[str, str] | None, timeout_ms: int
+    servers: str, topics: list[str] | None, security: dict[str, Any] | None, timeout_ms: int
 ) -> list[dict[str, Any]]:
     """Topics with their partitions and offsets; None is every topic of the cluster."""
 
@@ -335,7 +335,7 @@ def create_topics(
     topics: list[str],
     partitions: int,
     replication: int,
-    security: dict[str, str] | None,
+    security: dict[str, Any] | None,
     timeout_ms: int,
     compacted: list[str],
 ) -> list[dict[str, Any]]:
@@ -361,7 +361,7 @@ class Lake:
         servers: str,
         *,
         topics: dict[str, str],
-        security: dict[str, str] | None,
+        security: dict[str, Any] | None,
         follow: bool,
         on_gap: str,
         new_epoch: bool,

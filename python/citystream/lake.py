@@ -16,6 +16,7 @@ from .errors import ConfigError
 from .nearest import nearest
 from .progress import Progress, shown
 from .report import Report, size
+from .security import security_of
 from .topics import REFERENCE, servers_of, topics_of
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Lake:
         *,
         follow: bool = False,
         topics: Mapping[str, str] | None = None,
-        security: Mapping[str, str] | None = None,
+        security: Mapping[str, Any] | None = None,
         on_gap: str = "error",
         new_epoch: bool = False,
         pipeline: str = "default",
@@ -217,7 +218,7 @@ class Lake:
             follow: Goes on until Ctrl-C; otherwise stops at the topics' present end.
             topics: Topic of a stream; the rest by GPS_TOPIC and so on, else the defaults. A default topic that doesn't
                 exist gives a warning.
-            security: Settings of librdkafka.
+            security: Login and encryption, as for `Publisher`.
             on_gap: What to do where records that were not yet read are gone from the topic: "error".
             new_epoch: Takes a topic that was deleted and made anew from its start.
             pipeline: Name under which the offsets are kept; two pipelines read independently.
@@ -245,10 +246,11 @@ class Lake:
                 "max_age_ms": None if max_age is None else times.duration_ms(max_age, "max_age"),
                 "memory_bytes": memory_bytes,
             }
+            servers = servers_of(source)
             found = self.core.ingest_kafka(
-                servers_of(source),
+                servers,
                 topics=topics_of(topics),
-                security=None if security is None else dict(security),
+                security=security_of(security, servers),
                 follow=follow,
                 on_gap=on_gap,
                 new_epoch=new_epoch,

@@ -212,12 +212,13 @@ impl Consumer {
         native::journal_logs(consumer.client());
         let (connection, journal) = (consumer.client(), consumer.client().context());
         let serve = || native::serve(connection);
-        let cluster_id = client::first_contact(connection, journal, &options.servers, options.timeout, cancel, serve)?;
+        let place = (options.servers.as_str(), &options.security);
+        let (renewal, cluster_id) = client::first_contact(connection, journal, place, options.timeout, cancel, serve)?;
         let feed = Feed::new(Arc::new(consumer)).ok_or_else(|| Error::internal("a consumer without a queue"))?;
         Ok(Self {
             options,
             cluster_id,
-            feed: Kept::new("the consumer", feed),
+            feed: Kept::new("the consumer", feed).renewed_by(renewal),
             slots: Vec::new(),
             recent: 0,
             stale: false,
@@ -494,7 +495,9 @@ impl Consumer {
         // They may be back, with nothing to read; ask before complaining.
         let topic = self.slots.first().map(|slot| &*slot.topic);
         if topic.is_some_and(|topic| consumer.fetch_metadata(Some(topic), TICK * 5).is_err()) {
-            return Err(client::unreachable(&self.options.servers, limit, journal));
+            let (servers, security) = (&self.options.servers, &self.options.security);
+            let refused = client::refused_login(servers, security, journal);
+            return Err(refused.unwrap_or_else(|| client::unreachable(servers, limit, journal)));
         }
         journal.answered();
         Ok(())

@@ -26,8 +26,10 @@ mod headers;
 mod ledger;
 mod native;
 mod slot;
+mod token;
 
 pub use auth::Security;
 pub use consume::{ConsumeOptions, Consumer, Fetched, Gap, Position};
 pub use publish::{Compression, PublishOptions, Publisher, Report, TopicReport, Watch};
+pub use token::Token;
 pub use topics::{Creation, NewTopic, Partition, Topic, Topics};

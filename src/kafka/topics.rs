@@ -126,8 +126,11 @@ impl Topics {
         let connection = admin.inner();
         native::journal_logs(connection);
         let serve = || native::serve(connection);
-        let cluster_id = client::first_contact(connection, connection.context(), servers, timeout, cancel, serve)?;
-        Ok(Self { servers: servers.to_owned(), cluster_id, timeout, admin: Kept::new("the Kafka connection", admin) })
+        let place = (servers, security);
+        let (renewal, cluster_id) =
+            client::first_contact(connection, connection.context(), place, timeout, cancel, serve)?;
+        let admin = Kept::new("the Kafka connection", admin).renewed_by(renewal);
+        Ok(Self { servers: servers.to_owned(), cluster_id, timeout, admin })
     }
 
     /// The cluster's id; empty where the cluster has none.

@@ -13,7 +13,7 @@ use super::city::{City, by_stream, topic_names};
 use super::error::to_py;
 use crate::codec::json as codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
+use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security, Token};
 use crate::pipeline::{Pace, Published, Topics, account, publish, publish_arrow};
 use crate::schema::{Events, Stream};
 
@@ -36,14 +36,14 @@ impl Producer {
         py: Python<'_>,
         servers: String,
         compression: &str,
-        security: Option<BTreeMap<String, String>>,
+        security: Option<Bound<'_, PyDict>>,
         transactional_id: Option<String>,
         topics: BTreeMap<String, String>,
         create_topics: Option<i32>,
         timeout_ms: u64,
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
-            let security = security_of(security)?;
+            let security = security_of(security.as_ref())?;
             let timeout = Duration::from_millis(timeout_ms);
             let compression = Compression::parse(compression)?;
             let options =
@@ -170,9 +170,35 @@ fn dump(py: Python<'_>, row: &Bound<'_, PyDict>) -> PyResult<String> {
     }
 }
 
-/// Login and encryption from a Python dict.
-pub fn security_of(pairs: Option<BTreeMap<String, String>>) -> Result<Security> {
-    Security::from_pairs(pairs.unwrap_or_default())
+/// Login and encryption from a Python dict of texts; under `token`, a function that gives a token and the milliseconds
+/// since the epoch at which it ends.
+pub fn security_of(given: Option<&Bound<'_, PyDict>>) -> Result<Security> {
+    let (mut pairs, mut source) = (Vec::new(), None);
+    for (name, value) in given.into_iter().flatten() {
+        let name = name.to_string();
+        if name == "token" && value.is_callable() {
+            source = Some(value.unbind());
+        } else if let Ok(text) = value.extract::<String>() {
+            pairs.push((name, text));
+        } else {
+            // Not its value, which may be a secret.
+            return Err(Error::config(format!("security option {name:?} is no text")).help("Write it as a text"));
+        }
+    }
+    let security = Security::from_pairs(pairs)?;
+    Ok(match source {
+        None => security,
+        Some(source) => security.tokens(move || Python::attach(|py| token(py, &source))),
+    })
+}
+
+fn token(py: Python<'_>, source: &Py<PyAny>) -> Result<Token> {
+    let given = source.call0(py).and_then(|given| given.extract::<(String, i64)>(py));
+    let (value, expires_ms) = given.map_err(|raised| {
+        let why = raised.value(py).to_string();
+        Error::new(ErrorKind::Kafka, format!("no token was given: {}", why.trim()))
+    })?;
+    Ok(Token { value, expires_ms })
 }
 
 /// Topics with their partitions and offsets; `None` is every topic of the cluster.
@@ -182,10 +208,10 @@ pub fn describe_topics<'py>(
     py: Python<'py>,
     servers: &str,
     topics: Option<Vec<String>>,
-    security: Option<BTreeMap<String, String>>,
+    security: Option<Bound<'py, PyDict>>,
     timeout_ms: u64,
 ) -> PyResult<Bound<'py, PyList>> {
-    let security = security_of(security).map_err(|e| to_py(py, &e))?;
+    let security = security_of(security.as_ref()).map_err(|e| to_py(py, &e))?;
     let found = blocking::run(py, None, |run| {
         let cancel = run.cancel.flag();
         let admin = kafka::Topics::connect(servers, &security, Duration::from_millis(timeout_ms), cancel)?;
@@ -221,11 +247,11 @@ pub fn create_topics<'py>(
     topics: Vec<String>,
     partitions: i32,
     replication: i32,
-    security: Option<BTreeMap<String, String>>,
+    security: Option<Bound<'py, PyDict>>,
     timeout_ms: u64,
     compacted: Vec<String>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let security = security_of(security).map_err(|e| to_py(py, &e))?;
+    let security = security_of(security.as_ref()).map_err(|e| to_py(py, &e))?;
     let wanted: Vec<NewTopic> = topics
         .iter()
         .map(|name| {

@@ -69,7 +69,7 @@ impl Lake {
         py: Python<'py>,
         servers: String,
         topics: BTreeMap<String, String>,
-        security: Option<BTreeMap<String, String>>,
+        security: Option<Bound<'py, PyDict>>,
         follow: bool,
         on_gap: &str,
         new_epoch: bool,
@@ -82,7 +82,7 @@ impl Lake {
         let prepare = || {
             Ok(KafkaIngest {
                 servers,
-                security: security_of(security)?,
+                security: security_of(security.as_ref())?,
                 topics: topic_names(Some(topics))?,
                 follow,
                 on_gap: gap_rule(on_gap)?,

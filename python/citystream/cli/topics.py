@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from citystream.report import text
+from citystream.security import security_of
 from citystream.settings import Settings
 from citystream.times import duration_ms
 from citystream.topics import REFERENCE, servers_of, topics_of
@@ -42,12 +43,13 @@ def _create(app: typer.Typer) -> None:
 
         shared = kafka.keywords(settings)
         names = topics_of(shared["topics"])
+        servers = servers_of(kafka.servers(settings))
         found = _core.create_topics(
-            servers_of(kafka.servers(settings)),
+            servers,
             list(names.values()),
             partitions,
             replication,
-            shared["security"],
+            security_of(shared["security"], servers),
             duration_ms(shared["timeout"], "timeout"),
             [names[REFERENCE]],
         )
@@ -68,10 +70,11 @@ def _describe(app: typer.Typer) -> None:
         from citystream import _core  # noqa: PLC0415
 
         shared = kafka.keywords(settings)
+        servers = servers_of(kafka.servers(settings))
         found = _core.describe_topics(
-            servers_of(kafka.servers(settings)),
+            servers,
             topic_name or list(topics_of(shared["topics"]).values()),
-            shared["security"],
+            security_of(shared["security"], servers),
             duration_ms(shared["timeout"], "timeout"),
         )
         _show(found, output, "Topics")
