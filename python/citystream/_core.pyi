@@ -328,7 +328,10 @@ class Producer:
 def describe_topics(
     servers: str, topics: list[str] | None, security: dict[str, Any] | None, timeout_ms: int
 ) -> list[dict[str, Any]]:
-    """Topics with their partitions and offsets; None is every topic of the cluster."""
+    """Topics with their partitions, offsets and settings; None is every topic of the cluster.
+
+    `settings` are empty where the user may not see them.
+    """
 
 def create_topics(
     servers: str,
@@ -338,8 +341,12 @@ def create_topics(
     security: dict[str, Any] | None,
     timeout_ms: int,
     compacted: list[str],
+    retention_ms: int | None,
 ) -> list[dict[str, Any]]:
-    """Creates the topics that don't exist; those of `compacted` are kept by key."""
+    """Creates the topics that don't exist.
+
+    Those of `compacted` are kept by key; the others for `retention_ms`, where it is given, and for ever where it is -1.
+    """
 
 @final
 class Lake:

@@ -208,6 +208,7 @@ class Lake:
         file_rows: int | None = None,
         max_age: times.Duration | None = None,
         memory_bytes: int | None = None,
+        prefetch_bytes: int | None = None,
         timeout: times.Duration = "30s",
         progress: Progress = None,
     ) -> IngestReport:
@@ -225,7 +226,8 @@ class Lake:
             file_bytes: A commit is due at this size of a file.
             file_rows: A commit is due at this many rows.
             max_age: A commit is due at this age of the oldest record.
-            memory_bytes: A commit is due at this much memory.
+            memory_bytes: A commit is due at this much memory, over all tables; 64 MiB where it is None.
+            prefetch_bytes: Records fetched ahead, over all topics; 8 MiB where it is None.
             timeout: How long the broker may be unreachable before that is an error.
             progress: See `citystream.progress.shown`.
 
@@ -245,6 +247,7 @@ class Lake:
                 "file_rows": file_rows,
                 "max_age_ms": None if max_age is None else times.duration_ms(max_age, "max_age"),
                 "memory_bytes": memory_bytes,
+                "prefetch_bytes": prefetch_bytes,
             }
             servers = servers_of(source)
             found = self.core.ingest_kafka(

@@ -22,18 +22,22 @@
 //! # Memory
 //! | bound | option | default |
 //! | --- | --- | --- |
-//! | fetched ahead, over all partitions | [`ConsumeOptions::fetch_buffer_kib`] (librdkafka's queued.max.messages.kbytes) | 64 MiB |
-//! | one answer of the broker | [`ConsumeOptions::fetch_max_bytes`] | 16 MiB |
+//! | fetched ahead, over all partitions | [`ConsumeOptions::fetch_buffer_kib`] (librdkafka's queued.max.messages.kbytes) | 8 MiB |
+//! | one answer of the broker, as it is compressed | [`ConsumeOptions::fetch_max_bytes`] | 1 MiB |
 //! | one batch | `max_rows` and `max_bytes` of `poll_batch` | – |
 //!
-//! The first counts bytes of records; librdkafka needs some 350 more for each. 64 MiB of 250-byte records were measured as
-//! 170 to 240 MB.
+//! The first counts bytes of records; librdkafka needs some 350 more for each, and an answer that is under way comes on top.
 //!
 //! [`Consumer::pause`] stops fetching from some partitions; what was fetched of them before may still come.
 //!
 //! # When the broker goes away
 //! librdkafka connects again by itself. Only when all brokers have been away for
 //! [`ConsumeOptions::unreachable_after`] does `poll_batch` give a `Connection` error; the consumer stays usable.
+//!
+//! # When nothing comes
+//! After [`ConsumeOptions::stalled_after`] without a record or an end, the consumer asks the broker for the partitions'
+//! ends. Where records stand before one, it assigns its partitions again from where they stand; where that does not help in
+//! the same time, `poll_batch` gives a `Connection` error that names the partition.
 
 use std::fmt;
 use std::sync::Arc;
@@ -64,12 +68,15 @@ pub struct ConsumeOptions {
     pub group: String,
     /// KiB fetched ahead of `poll_batch`, over all partitions.
     pub fetch_buffer_kib: u32,
-    /// Bytes of one answer of the broker; a single larger record still comes.
+    /// Bytes of one answer of the broker, compressed as they come: several times more stand in memory. A single larger
+    /// record still comes.
     pub fetch_max_bytes: u32,
     /// How long a request, and the first contact, may take.
     pub timeout: Duration,
     /// How long all brokers may be away before `poll_batch` gives up.
     pub unreachable_after: Duration,
+    /// How long `poll_batch` waits in vain before it asks whether there would have been something.
+    pub stalled_after: Duration,
 }
 
 impl ConsumeOptions {
@@ -79,10 +86,11 @@ impl ConsumeOptions {
             servers: servers.into(),
             security: Security::default(),
             group: "citystream".to_owned(),
-            fetch_buffer_kib: 64 * 1024,
-            fetch_max_bytes: 16 * 1024 * 1024,
+            fetch_buffer_kib: 8 * 1024,
+            fetch_max_bytes: 1024 * 1024,
             timeout: Duration::from_secs(30),
             unreachable_after: Duration::from_mins(1),
+            stalled_after: Duration::from_mins(1),
         }
     }
 }
@@ -166,6 +174,9 @@ pub struct Consumer {
     stale: bool,
     /// An error that came after records, for the next call.
     deferred: Option<Error>,
+    /// Time in which nothing came, and whether the assignment was made anew since the last record.
+    waited: Duration,
+    restarted: bool,
 }
 
 impl fmt::Debug for Consumer {
@@ -223,12 +234,29 @@ impl Consumer {
             recent: 0,
             stale: false,
             deferred: None,
+            waited: Duration::ZERO,
+            restarted: false,
         })
     }
 
     /// The cluster's id; empty where the cluster has none.
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// Asks the broker anew for the partitions of a topic: what it said before is kept for minutes.
+    ///
+    /// # Errors
+    /// `Connection` when the broker does not answer; `Kafka` where it refuses.
+    pub fn refresh(&self, topic: &str) -> Result<()> {
+        self.feed.check()?;
+        let connection = self.feed.consumer().client();
+        let asked = connection.fetch_metadata(Some(topic), self.options.timeout);
+        asked.map(drop).map_err(|cause| {
+            let code = cause.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let what = format!("asking for the partitions of topic {topic:?}");
+            client::request_error(&what, topic, &self.options.servers, code, connection.context())
+        })
     }
 
     /// First offset and end of the committed records of a partition (the last stable offset, while a transaction is open).
@@ -394,21 +422,27 @@ impl Consumer {
             if events.is_multiple_of(4096) && (cancel.load(Ordering::Relaxed) || Instant::now() >= deadline) {
                 return Ok(());
             }
-            let wait = || TICK.min(deadline.saturating_duration_since(Instant::now()));
+            let (wait, asked) = (|| TICK.min(deadline.saturating_duration_since(Instant::now())), Instant::now());
             let Some(message) = self.feed.next(wait) else {
+                self.waited += asked.elapsed();
                 if cancel.load(Ordering::Relaxed) || Instant::now() >= deadline {
                     return Ok(());
                 }
                 self.check_topics()?;
                 self.check_brokers()?;
+                if self.waited >= self.options.stalled_after && self.stalled()? {
+                    return Ok(());
+                }
                 continue;
             };
+            self.waited = Duration::ZERO;
             let Some(index) = find(&self.slots, self.recent, &message) else { continue };
             self.recent = index;
             let slot = &mut self.slots[index];
             slot.handle = message.handle();
             match message.error() {
                 None => {
+                    self.restarted = false;
                     let size = slot.push(&message);
                     rows += usize::from(size > 0);
                     bytes += size;
@@ -501,6 +535,32 @@ impl Consumer {
         }
         journal.answered();
         Ok(())
+    }
+
+    /// Whether records stand where none came: the assignment is then made anew.
+    fn stalled(&mut self) -> Result<bool> {
+        self.waited = Duration::ZERO;
+        for slot in self.slots.iter().filter(|slot| !slot.paused) {
+            let (_, end) = self.query(&slot.topic, slot.partition)?;
+            if end <= slot.next {
+                continue;
+            }
+            if self.restarted {
+                let context = format!(
+                    "topic {:?} partition {}: nothing has come from offset {} on for {:.0} s, although the log ends at {end}",
+                    slot.topic,
+                    slot.partition,
+                    slot.next,
+                    2.0 * self.options.stalled_after.as_secs_f64()
+                );
+                let help = "Look into the broker's log, and whether the network lets large answers through";
+                return Err(Error::new(ErrorKind::Connection, context).help(help).retryable());
+            }
+            self.restarted = true;
+            self.stale = true;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Tells librdkafka the assignment, each partition from where it stands.

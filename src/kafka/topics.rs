@@ -28,7 +28,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NativeNewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic as NativeNewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::auth::Security;
@@ -38,6 +40,10 @@ use super::native::describe::Failure;
 use super::native::kept::Kept;
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// What [`Topics::settings`] tells.
+pub const SETTINGS: [&str; 5] =
+    ["cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.bytes", "retention.ms"];
 
 /// A topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +68,15 @@ impl NewTopic {
     #[must_use]
     pub fn compacted(mut self) -> Self {
         self.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+        self
+    }
+
+    /// Keeps records for so many milliseconds; -1 is for ever. A compacted topic keeps its own rule.
+    #[must_use]
+    pub fn kept_for(mut self, retention_ms: i64) -> Self {
+        if !self.config.contains_key("cleanup.policy") {
+            self.config.insert("retention.ms".to_owned(), retention_ms.to_string());
+        }
         self
     }
 }
@@ -238,11 +253,48 @@ impl Topics {
         Ok(topics)
     }
 
+    /// Ids and partitions of topics without their offsets (which read 0), in one request that gets `limit`, at most the
+    /// connection's own.
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe).
+    pub fn identify(&self, names: &[&str], limit: Duration, cancel: &AtomicBool) -> Result<Vec<Topic>> {
+        self.admin.check()?;
+        self.identified(names, limit.min(self.timeout), cancel)
+    }
+
+    /// The settings of topics that decide how long records stay and how they are stored (see [`SETTINGS`]), in the order
+    /// asked for.
+    ///
+    /// # Errors
+    /// `Kafka` names the first topic whose settings were refused; `Connection`; `Interrupted`.
+    pub fn settings(&self, names: &[&str], cancel: &AtomicBool) -> Result<Vec<BTreeMap<String, String>>> {
+        self.admin.check()?;
+        let wanted: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(self.timeout));
+        let Some(found) = wait(self.admin.describe_configs(&wanted, &options), self.timeout + TICK, cancel) else {
+            return Err(self.gave_up("describing settings", cancel));
+        };
+        let found = found.map_err(|cause| {
+            self.failed("describing settings", "", cause.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+        })?;
+        let one = |(name, found): (&&str, std::result::Result<ConfigResource, RDKafkaErrorCode>)| {
+            let found = found.map_err(|code| self.failed(&format!("describing settings of {name:?}"), name, code))?;
+            let entries = found.entries.into_iter().filter(|entry| SETTINGS.contains(&entry.name.as_str()));
+            Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+        };
+        names.iter().zip(found).map(one).collect()
+    }
+
     fn describe_ids(&self, names: &[&str], cancel: &AtomicBool) -> Result<Vec<Topic>> {
+        self.identified(names, self.timeout, cancel)
+    }
+
+    fn identified(&self, names: &[&str], timeout: Duration, cancel: &AtomicBool) -> Result<Vec<Topic>> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let found = match native::describe::topics(self.admin.inner(), names, self.timeout, cancel) {
+        let found = match native::describe::topics(self.admin.inner(), names, timeout, cancel) {
             Ok(found) => found,
             Err(Failure::Cancelled) => return Err(client::interrupted("describing topics")),
             Err(Failure::Refused(code)) => return Err(self.failed("describing topics", "", code)),

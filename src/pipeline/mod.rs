@@ -11,7 +11,7 @@ mod topics;
 mod trace;
 mod write;
 
-pub use ingest::{Ingested, KafkaIngest, OnGap, PartitionProgress, ingest_city, ingest_kafka};
+pub use ingest::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, PartitionProgress, ingest_city, ingest_kafka};
 pub use observe::{Chunk, Results, Source};
 pub use pace::{Pace, Pacer};
 pub use pool::{Pool, in_order, thread_count};

@@ -216,10 +216,17 @@ pub fn describe_topics<'py>(
         let cancel = run.cancel.flag();
         let admin = kafka::Topics::connect(servers, &security, Duration::from_millis(timeout_ms), cancel)?;
         let names = topics.map_or_else(|| admin.names(), Ok)?;
-        admin.describe(&names.iter().map(String::as_str).collect::<Vec<_>>(), cancel)
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let topics = admin.describe(&names, cancel)?;
+        // A user who may describe topics need not be allowed to see their settings.
+        let settings = match admin.settings(&names, cancel) {
+            Err(error) if error.kind() == ErrorKind::Kafka => vec![BTreeMap::new(); topics.len()],
+            settings => settings?,
+        };
+        Ok(topics.into_iter().zip(settings).collect::<Vec<_>>())
     })?;
     let list = PyList::empty(py);
-    for topic in found {
+    for (topic, settings) in found {
         let entry = PyDict::new(py);
         entry.set_item("topic", topic.name)?;
         entry.set_item("id", topic.id)?;
@@ -232,6 +239,7 @@ pub fn describe_topics<'py>(
             partitions.append(place)?;
         }
         entry.set_item("partitions", partitions)?;
+        entry.set_item("settings", settings)?;
         list.append(entry)?;
     }
     Ok(list)
@@ -239,7 +247,7 @@ pub fn describe_topics<'py>(
 
 /// Creates the topics that don't exist; those of `compacted` are kept by key.
 #[pyfunction]
-#[pyo3(signature = (servers, topics, partitions, replication, security, timeout_ms, compacted))]
+#[pyo3(signature = (servers, topics, partitions, replication, security, timeout_ms, compacted, retention_ms))]
 #[expect(clippy::too_many_arguments, reason = "arguments of the Python face")]
 pub fn create_topics<'py>(
     py: Python<'py>,
@@ -250,13 +258,15 @@ pub fn create_topics<'py>(
     security: Option<Bound<'py, PyDict>>,
     timeout_ms: u64,
     compacted: Vec<String>,
+    retention_ms: Option<i64>,
 ) -> PyResult<Bound<'py, PyList>> {
     let security = security_of(security.as_ref()).map_err(|e| to_py(py, &e))?;
     let wanted: Vec<NewTopic> = topics
         .iter()
         .map(|name| {
             let topic = NewTopic { replication, ..NewTopic::new(name, partitions) };
-            if compacted.contains(name) { topic.compacted() } else { topic }
+            let topic = if compacted.contains(name) { topic.compacted() } else { topic };
+            retention_ms.map_or(topic.clone(), |ms| topic.kept_for(ms))
         })
         .collect();
     let made = blocking::run(py, None, |run| {

@@ -13,7 +13,7 @@ use super::error::to_py;
 use super::kafka::security_of;
 use crate::error::{Error, Result};
 use crate::lake::{self, BronzeOptions, DataFile, Replace};
-use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
+use crate::pipeline::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, ingest_city, ingest_kafka};
 
 /// A folder of Delta tables.
 #[pyclass(module = "citystream", frozen)]
@@ -74,7 +74,7 @@ impl Lake {
         on_gap: &str,
         new_epoch: bool,
         pipeline: String,
-        options: BTreeMap<String, u64>,
+        mut options: BTreeMap<String, u64>,
         timeout_ms: u64,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
@@ -86,6 +86,7 @@ impl Lake {
                 topics: topic_names(Some(topics))?,
                 follow,
                 on_gap: gap_rule(on_gap)?,
+                prefetch_bytes: options.remove("prefetch_bytes").map_or(PREFETCH_BYTES, |bytes| bytes as usize),
                 bronze: bronze_options(pipeline, new_epoch, &options)?,
                 timeout: Duration::from_millis(timeout_ms),
             })
@@ -219,7 +220,7 @@ fn bronze_options(pipeline: String, new_epoch: bool, options: &BTreeMap<String, 
             "memory_bytes" => bronze.memory_bytes = *value as usize,
             other => {
                 return Err(Error::config(format!("unknown ingest option {other:?}"))
-                    .help("Choose from file_bytes, file_rows, max_age_ms, memory_bytes"));
+                    .help("Choose from file_bytes, file_rows, max_age_ms, memory_bytes, prefetch_bytes"));
             }
         }
     }
