@@ -14,7 +14,7 @@ CARGO_PROFILE := --profile quick
 
 # command:Debian package that has it
 BUILD_TOOLS := cc:gcc perl:perl
-TEST_TOOLS  := java:default-jre-headless mvn:maven
+TEST_TOOLS  := java:default-jre-headless mvn:maven openssl:openssl
 
 # As root with apt-get, installs what is missing; otherwise names it, one line each.
 define need

@@ -379,6 +379,52 @@ fn a_broker_that_stays_away_ends_the_reading() {
 }
 
 #[test]
+fn a_reader_that_stalls_starts_again_and_says_so_in_the_end() {
+    let cluster = cluster(&[("one", 1)]);
+    let options = ConsumeOptions {
+        stalled_after: Duration::from_millis(700),
+        ..ConsumeOptions::new(cluster.bootstrap_servers())
+    };
+    let mut consumer = Consumer::open(options, &GO).unwrap();
+    consumer.assign("one", &[(0, 0)]).unwrap();
+    assert!(read_all(&mut consumer).is_empty());
+    // Nothing to read is no stall.
+    for _ in 0..4 {
+        assert!(consumer.poll_batch(10, 1 << 20, Duration::from_millis(400), &GO).unwrap().is_empty());
+    }
+    // The broker answers every question but the one for records.
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 1000];
+    cluster.request_errors(RDKafkaApiKey::Fetch, &refusals);
+    let mut publisher = publisher(&cluster, |_| {});
+    publisher.send("one", &messages(0..5), &GO).unwrap();
+    assert_eq!(publisher.close(SOON, &GO).unwrap().delivered(), 5);
+    let deadline = Instant::now() + SOON;
+    let error = loop {
+        match consumer.poll_batch(10, 1 << 20, Duration::from_millis(500), &GO) {
+            Err(error) => break error,
+            Ok(fetched) => assert!(fetched.is_empty() && Instant::now() < deadline, "no error"),
+        }
+    };
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Connection, true));
+    let text = error.to_string();
+    assert!(
+        text.contains("\"one\" partition 0: nothing has come from offset 0") && text.contains("ends at 5"),
+        "{text}"
+    );
+    // It goes on when the broker gives records again.
+    cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+    let deadline = Instant::now() + SOON;
+    let mut rows = 0;
+    while rows < 5 {
+        assert!(Instant::now() < deadline, "{rows} rows");
+        if let Ok(fetched) = consumer.poll_batch(10, 1 << 20, Duration::from_millis(500), &GO) {
+            rows += fetched.iter().map(|f| f.records.offsets.len()).sum::<usize>();
+        }
+    }
+    assert_eq!(rows, 5);
+}
+
+#[test]
 fn clients_can_be_moved_to_another_thread() {
     fn movable<T: Send>() {}
     movable::<Publisher>();

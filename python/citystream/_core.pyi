@@ -304,7 +304,7 @@ class Producer:
         servers: str,
         *,
         compression: str,
-        security: dict[str, str] | None,
+        security: dict[str, Any] | None,
         transactional_id: str | None,
         topics: dict[str, str],
         create_topics: int | None,
@@ -372,20 +372,27 @@ class Metrics:
         """Stops serving; `render` goes on."""
 
 def describe_topics(
-    servers: str, topics: list[str] | None, security: dict[str, str] | None, timeout_ms: int
+    servers: str, topics: list[str] | None, security: dict[str, Any] | None, timeout_ms: int
 ) -> list[dict[str, Any]]:
-    """Topics with their partitions and offsets; None is every topic of the cluster."""
+    """Topics with their partitions, offsets and settings; None is every topic of the cluster.
+
+    `settings` are empty where the user may not see them.
+    """
 
 def create_topics(
     servers: str,
     topics: list[str],
     partitions: int,
     replication: int,
-    security: dict[str, str] | None,
+    security: dict[str, Any] | None,
     timeout_ms: int,
     compacted: list[str],
+    retention_ms: int | None,
 ) -> list[dict[str, Any]]:
-    """Creates the topics that don't exist; those of `compacted` are kept by key."""
+    """Creates the topics that don't exist.
+
+    Those of `compacted` are kept by key; the others for `retention_ms`, where it is given, and for ever where it is -1.
+    """
 
 @final
 class Lake:
@@ -407,7 +414,7 @@ class Lake:
         servers: str,
         *,
         topics: dict[str, str],
-        security: dict[str, str] | None,
+        security: dict[str, Any] | None,
         follow: bool,
         on_gap: str,
         new_epoch: bool,

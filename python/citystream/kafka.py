@@ -13,6 +13,7 @@ from .metrics import METRICS_HOST, endpoint
 from .names import registry_pairs, rename_pairs
 from .progress import Progress, shown
 from .report import Report, per_second
+from .security import security_of
 from .topics import servers_of, topics_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Publisher:
         topics: Topic of a stream, such as {"gps": "gps_v2"}; the rest by GPS_TOPIC and so on, else the defaults.
         create_topics: Creates the topics that don't exist, with so many partitions; None leaves it to the broker.
         transactional_id: Sends in transactions under this id.
-        security: Settings of librdkafka, such as {"security.protocol": "SASL_SSL", "sasl.username": ...}.
+        security: Login and encryption, such as {"mechanism": "SCRAM-SHA-512", "user": ..., "password": ...}; the
+            options stand in docs/kafka.md. With OAUTHBEARER, `token` may be a function that returns a token.
         timeout: How long the broker may be unreachable before that is an error.
         metrics_port: Serves the figures for Prometheus there, until it is closed; 0 is any free port, which
             `metrics_url` tells. See docs/metrics.md.
@@ -115,7 +117,7 @@ class Publisher:
         topics: Mapping[str, str] | None = None,
         create_topics: int | None = None,
         transactional_id: str | None = None,
-        security: Mapping[str, str] | None = None,
+        security: Mapping[str, Any] | None = None,
         timeout: times.Duration = "30s",
         metrics_port: int | None = None,
         metrics_host: str = METRICS_HOST,
@@ -138,7 +140,7 @@ class Publisher:
         self._core = _core.Producer(
             self.servers,
             compression=compression,
-            security=None if security is None else dict(security),
+            security=security_of(security, self.servers),
             transactional_id=transactional_id,
             topics=self.topics,
             create_topics=create_topics,

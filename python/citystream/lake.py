@@ -18,6 +18,7 @@ from .names import registry_pairs, rename_pairs
 from .nearest import nearest
 from .progress import Progress, shown
 from .report import Report, per_second, size
+from .security import security_of
 from .topics import REFERENCE, servers_of, topics_of
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class Lake:
         *,
         follow: bool = False,
         topics: Mapping[str, str] | None = None,
-        security: Mapping[str, str] | None = None,
+        security: Mapping[str, Any] | None = None,
         names: str = "camel",
         rename: Rename | None = None,
         schema_registry: SchemaRegistry | None = None,
@@ -233,6 +234,7 @@ class Lake:
         file_rows: int | None = None,
         max_age: times.Duration | None = None,
         memory_bytes: int | None = None,
+        prefetch_bytes: int | None = None,
         timeout: times.Duration = "30s",
         metrics_port: int | None = None,
         metrics_host: str = METRICS_HOST,
@@ -245,7 +247,7 @@ class Lake:
             follow: Goes on until Ctrl-C; otherwise stops at the topics' present end.
             topics: Topic of a stream; the rest by GPS_TOPIC and so on, else the defaults. A default topic that doesn't
                 exist gives a warning.
-            security: Settings of librdkafka.
+            security: Login and encryption, as for `Publisher`.
             names: Spelling of the fields in the topics: "camel", as in docs/streams.md, or "snake" (device_id). The
                 tables always have the names of docs/streams.md.
             rename: Other names of single fields in the topics: {"make": "brand"} for all streams that have it,
@@ -259,7 +261,8 @@ class Lake:
             file_bytes: A commit is due at this size of a file.
             file_rows: A commit is due at this many rows.
             max_age: A commit is due at this age of the oldest record.
-            memory_bytes: A commit is due at this much memory.
+            memory_bytes: A commit is due at this much memory, over all tables; 64 MiB where it is None.
+            prefetch_bytes: Records fetched ahead, over all topics; 8 MiB where it is None.
             timeout: How long the broker may be unreachable before that is an error.
             metrics_port: Serves the figures for Prometheus there, as long as this object lives, so that those of
                 several calls add up. See docs/metrics.md.
@@ -288,11 +291,13 @@ class Lake:
                 "file_rows": file_rows,
                 "max_age_ms": None if max_age is None else times.duration_ms(max_age, "max_age"),
                 "memory_bytes": memory_bytes,
+                "prefetch_bytes": prefetch_bytes,
             }
+            servers = servers_of(source)
             found = self.core.ingest_kafka(
-                servers_of(source),
+                servers,
                 topics=topics_of(topics),
-                security=None if security is None else dict(security),
+                security=security_of(security, servers),
                 follow=follow,
                 on_gap=on_gap,
                 new_epoch=new_epoch,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
 from .nearest import nearest
+from .security import NAMES, SHOWN
 from .topics import DEFAULTS, SERVERS_VARIABLE, variable
 
 if sys.version_info >= (3, 11):
@@ -24,13 +25,12 @@ FILE = "citystream.toml"
 FILE_VARIABLE = "CITYSTREAM_CONFIG"
 MASK = "********"
 
-# Any setting of librdkafka: [kafka.security] "sasl.username" = …, or CITYSTREAM_KAFKA_SASL_USERNAME.
+# Our options and librdkafka's: [kafka.security] user = …, "ssl.ca.pem" = …, or CITYSTREAM_KAFKA_USER, …_SSL_CA_PEM.
 SECURITY = "kafka.security"
 SECURITY_PREFIX = "CITYSTREAM_KAFKA_"
 # Any field of a stream: [kafka.rename] make = "brand", or CITYSTREAM_RENAME="make=brand,vehicle.model=type".
 RENAME = "kafka.rename"
 RENAME_VARIABLE = "CITYSTREAM_RENAME"
-_SECRET = ("password", "secret", "pem", "key", "token", "jaas")
 
 
 def _whole(value: Any) -> int:
@@ -163,8 +163,9 @@ class Value:
     @property
     def shown(self) -> Any:
         """The value, masked where it is a secret."""
+        name = self.key.removeprefix(f"{SECURITY}.")
         secret = (
-            (self.key.startswith(SECURITY) and any(word in self.key for word in _SECRET))
+            (name != self.key and name not in SHOWN)
             or self.key == "kafka.schema_registry_password"
             # An address with a login in it, which is refused when it is used.
             or (self.key == "kafka.schema_registry" and "@" in str(self.value))
@@ -205,7 +206,7 @@ class Settings:
         return {stream: flags.get(stream) or self.get(f"topics.{stream}_topic") for stream in DEFAULTS} | dict(flags)
 
     def security(self, flags: Mapping[str, str]) -> dict[str, str] | None:
-        """Settings of librdkafka; None where there are none."""
+        """Options of login and encryption; None where there are none."""
         return {
             **{value.key.removeprefix(f"{SECURITY}."): value.value for value in self._security.values()},
             **flags,
@@ -271,7 +272,8 @@ class Settings:
             self._rename[f"{RENAME}.{field}"] = Value(f"{RENAME}.{field}", value, RENAME_VARIABLE)
         for name, value in self._environment.items():
             if name.startswith(SECURITY_PREFIX) and value:
-                key = f"{SECURITY}.{name.removeprefix(SECURITY_PREFIX).lower().replace('_', '.')}"
+                short = name.removeprefix(SECURITY_PREFIX).lower()
+                key = f"{SECURITY}.{short if short in NAMES else short.replace('_', '.')}"
                 self._security[key] = Value(key, value, name)
 
 

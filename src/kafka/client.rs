@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::auth::Security;
 use super::native;
+use super::token::Renewal;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a wait may last before the cancel flag is looked at again.
@@ -27,10 +28,11 @@ pub(super) fn config(servers: &str, security: &Security) -> Result<ClientConfig>
         .set("bootstrap.servers", servers)
         .set("client.id", "citystream")
         .set("socket.keepalive.enable", "true")
-        .set("log.connection.close", "false")
+        // How a broker refuses who speaks the wrong protocol. It is a line of level Info.
+        .set("log.connection.close", "true")
         .set("log.thread.name", "false")
-        .set_log_level(RDKafkaLogLevel::Warning);
-    security.apply(&mut config);
+        .set_log_level(RDKafkaLogLevel::Info);
+    security.apply(&mut config)?;
     Ok(config)
 }
 
@@ -43,6 +45,28 @@ pub(super) fn refused(cause: KafkaError) -> Error {
     }
 }
 
+/// What librdkafka says when the broker does not let it in, which waiting does not mend.
+const REFUSALS: [&str; 5] = [
+    "SASL authentication",
+    "mechanism handshake failed",
+    "SSL handshake failed",
+    // A client certificate is asked for after the handshake.
+    "SSL alert number",
+    "Failed to acquire SASL OAUTHBEARER token",
+];
+
+/// A broker that speaks TLS or wants a login hangs up on a client that begins otherwise. So does one that stops, once, and
+/// a proxy whose broker is still starting.
+const HANG_UPS: [&str; 2] = ["Disconnected", "Broken pipe"];
+
+/// After a hang-up and so long without an answer or another error it was a refusal: librdkafka tries again several times
+/// in it, and keeps an error that it has told before to itself.
+const SINCE_HANG_UP: Duration = Duration::from_secs(8);
+
+fn hangs_up(text: &str) -> bool {
+    HANG_UPS.iter().any(|hang_up| text.contains(hang_up))
+}
+
 /// librdkafka's log and errors: the last of them, for messages.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
@@ -53,6 +77,7 @@ pub(super) struct Journal {
 struct Noted {
     last: Option<String>,
     login: Option<String>,
+    hung_up: Option<(Instant, String)>,
     down_since: Option<Instant>,
     missing: bool,
 }
@@ -60,6 +85,13 @@ struct Noted {
 impl Journal {
     fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
         f(&mut self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Notes a line of librdkafka's log, by its level as in syslog, where it tells of trouble.
+    pub(super) fn hear(&self, level: i32, text: &str) {
+        if level <= RDKafkaLogLevel::Warning as i32 || hangs_up(text) {
+            self.note(text);
+        }
     }
 
     /// Notes one line of librdkafka's.
@@ -70,9 +102,12 @@ impl Journal {
             _ => text,
         };
         self.with(|noted| {
-            let login = text.contains("SASL authentication") || text.contains("mechanism handshake failed");
-            if login || text.contains("SSL handshake failed") {
+            if hangs_up(text) {
+                noted.hung_up.get_or_insert_with(|| (Instant::now(), text.to_owned()));
+            } else if REFUSALS.iter().any(|refusal| text.contains(refusal)) {
                 noted.login = Some(text.to_owned());
+            } else if !text.contains("brokers are down") {
+                noted.hung_up = None;
             }
             noted.missing |= text.contains("topic does not exist") || text.contains("desired partition");
             // "1/1 brokers are down" says less than the reason, which came before it.
@@ -97,7 +132,11 @@ impl Journal {
 
     /// A broker has answered.
     pub(super) fn answered(&self) {
-        self.with(|noted| noted.down_since = None);
+        self.with(|noted| {
+            noted.down_since = None;
+            noted.login = None;
+            noted.hung_up = None;
+        });
     }
 
     /// Whether a topic or partition was said to be missing since the last call.
@@ -106,15 +145,16 @@ impl Journal {
     }
 
     fn login(&self) -> Option<String> {
-        self.with(|noted| noted.login.clone())
+        self.with(|noted| {
+            let hung_up = noted.hung_up.as_ref().filter(|(since, _)| since.elapsed() >= SINCE_HANG_UP);
+            noted.login.clone().or_else(|| hung_up.map(|(_, text)| text.clone()))
+        })
     }
 }
 
 impl ClientContext for Journal {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, text: &str) {
-        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
-            self.note(text);
-        }
+        self.hear(level as i32, text);
     }
 
     fn error(&self, _error: KafkaError, reason: &str) {
@@ -141,25 +181,41 @@ pub(super) fn unreachable(servers: &str, after: Duration, journal: &Journal) -> 
         .retryable()
 }
 
-/// Waits for the first answer of a broker and returns the cluster's id, empty where it has none. `serve` passes on what the client has to say.
+/// A `Kafka` error for a login that the broker refused, where it has said so.
+pub(super) fn refused_login(servers: &str, security: &Security, journal: &Journal) -> Option<Error> {
+    let reason = journal.login()?;
+    let (how, help) = security.refusal(&reason);
+    Some(Error::new(ErrorKind::Kafka, format!("no login at {servers} {how}: {reason}")).help(help))
+}
+
+fn without_token(cause: Error, servers: &str, security: &Security) -> Error {
+    if cause.kind() == ErrorKind::Interrupted {
+        return cause;
+    }
+    Error::new(cause.kind(), format!("no login at {servers} {}", security.refusal("").0)).because(cause)
+}
+
+/// Gets the first token where the login needs one, waits for the first answer of a broker, and returns what renews the
+/// token and the cluster's id, empty where it has none. `serve` passes on what the client has to say.
 pub(super) fn first_contact<C: ClientContext>(
     client: &Client<C>,
     journal: &Journal,
-    servers: &str,
+    (servers, security): (&str, &Security),
     timeout: Duration,
     cancel: &AtomicBool,
     serve: impl Fn(),
-) -> Result<String> {
+) -> Result<(Option<Renewal>, String)> {
     let start = Instant::now();
+    let renewal = Renewal::begin(security.token_source(), client, timeout, cancel)
+        .map_err(|cause| without_token(cause, servers, security))?;
     loop {
         if native::meet(client, TICK.min(timeout)) {
             // Old brokers have no id.
-            return Ok(client.fetch_cluster_id(TICK).unwrap_or_default());
+            return Ok((renewal, client.fetch_cluster_id(TICK).unwrap_or_default()));
         }
         serve();
-        if let Some(reason) = journal.login() {
-            return Err(Error::new(ErrorKind::Kafka, format!("no login at {servers}: {reason}"))
-                .help("Check protocol, mechanism, user, password and ca"));
+        if let Some(error) = refused_login(servers, security, journal) {
+            return Err(error);
         }
         if cancel.load(Ordering::Relaxed) {
             return Err(interrupted(&format!("connecting to {servers}")));
@@ -257,6 +313,33 @@ mod tests {
         assert!(journal.last().unwrap().contains("refused"));
         journal.answered();
         assert!(journal.down_since().is_none());
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_broker_that_stops() {
+        let journal = Journal::default();
+        let hang_up = "Disconnected: connection closed by peer: receive 0 after POLLIN";
+        let refused = || refused_login("b:9092", &Security::default(), &journal);
+        let later = |journal: &Journal| {
+            journal.with(|noted| {
+                let hung_up = noted.hung_up.as_mut();
+                hung_up.unwrap().0 = Instant::now().checked_sub(SINCE_HANG_UP).unwrap();
+            });
+        };
+        journal.hear(6, hang_up);
+        assert!(refused().is_none());
+        later(&journal);
+        journal.note("Connect to ipv4#127.0.0.1:9092 failed: Connection refused");
+        assert!(refused().is_none(), "the broker stopped");
+        journal.note(hang_up);
+        later(&journal);
+        journal.note("1/1 brokers are down");
+        let text = refused().unwrap().to_string();
+        assert!(text.contains("no login at b:9092 without a login") && text.contains("give protocol"), "{text}");
+        journal.answered();
+        assert!(journal.login().is_none());
+        journal.note("SASL authentication error: Authentication failed during authentication");
+        assert!(journal.login().is_some());
     }
 
     #[test]

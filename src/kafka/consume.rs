@@ -22,18 +22,22 @@
 //! # Memory
 //! | bound | option | default |
 //! | --- | --- | --- |
-//! | fetched ahead, over all partitions | [`ConsumeOptions::fetch_buffer_kib`] (librdkafka's queued.max.messages.kbytes) | 64 MiB |
-//! | one answer of the broker | [`ConsumeOptions::fetch_max_bytes`] | 16 MiB |
+//! | fetched ahead, over all partitions | [`ConsumeOptions::fetch_buffer_kib`] (librdkafka's queued.max.messages.kbytes) | 8 MiB |
+//! | one answer of the broker, as it is compressed | [`ConsumeOptions::fetch_max_bytes`] | 1 MiB |
 //! | one batch | `max_rows` and `max_bytes` of `poll_batch` | – |
 //!
-//! The first counts bytes of records; librdkafka needs some 350 more for each. 64 MiB of 250-byte records were measured as
-//! 170 to 240 MB.
+//! The first counts bytes of records; librdkafka needs some 350 more for each, and an answer that is under way comes on top.
 //!
 //! [`Consumer::pause`] stops fetching from some partitions; what was fetched of them before may still come.
 //!
 //! # When the broker goes away
 //! librdkafka connects again by itself. Only when all brokers have been away for
 //! [`ConsumeOptions::unreachable_after`] does `poll_batch` give a `Connection` error; the consumer stays usable.
+//!
+//! # When nothing comes
+//! After [`ConsumeOptions::stalled_after`] without a record or an end, the consumer asks the broker for the partitions'
+//! ends. Where records stand before one, it assigns its partitions again from where they stand; where that does not help in
+//! the same time, `poll_batch` gives a `Connection` error that names the partition.
 
 use std::fmt;
 use std::sync::Arc;
@@ -64,7 +68,8 @@ pub struct ConsumeOptions {
     pub group: String,
     /// KiB fetched ahead of `poll_batch`, over all partitions.
     pub fetch_buffer_kib: u32,
-    /// Bytes of one answer of the broker; a single larger record still comes.
+    /// Bytes of one answer of the broker, compressed as they come: several times more stand in memory. A single larger
+    /// record still comes.
     pub fetch_max_bytes: u32,
     /// How long a request, and the first contact, may take.
     pub timeout: Duration,
@@ -72,6 +77,8 @@ pub struct ConsumeOptions {
     pub unreachable_after: Duration,
     /// Also reads what is in open and aborted transactions (`read_uncommitted`); the end is then the log's.
     pub uncommitted: bool,
+    /// How long `poll_batch` waits in vain before it asks whether there would have been something.
+    pub stalled_after: Duration,
 }
 
 impl ConsumeOptions {
@@ -81,11 +88,12 @@ impl ConsumeOptions {
             servers: servers.into(),
             security: Security::default(),
             group: "citystream".to_owned(),
-            fetch_buffer_kib: 64 * 1024,
-            fetch_max_bytes: 16 * 1024 * 1024,
+            fetch_buffer_kib: 8 * 1024,
+            fetch_max_bytes: 1024 * 1024,
             timeout: Duration::from_secs(30),
             unreachable_after: Duration::from_mins(1),
             uncommitted: false,
+            stalled_after: Duration::from_mins(1),
         }
     }
 }
@@ -169,6 +177,9 @@ pub struct Consumer {
     stale: bool,
     /// An error that came after records, for the next call.
     deferred: Option<Error>,
+    /// Time in which nothing came, and whether the assignment was made anew since the last record.
+    waited: Duration,
+    restarted: bool,
 }
 
 impl fmt::Debug for Consumer {
@@ -215,22 +226,40 @@ impl Consumer {
         native::journal_logs(consumer.client());
         let (connection, journal) = (consumer.client(), consumer.client().context());
         let serve = || native::serve(connection);
-        let cluster_id = client::first_contact(connection, journal, &options.servers, options.timeout, cancel, serve)?;
+        let place = (options.servers.as_str(), &options.security);
+        let (renewal, cluster_id) = client::first_contact(connection, journal, place, options.timeout, cancel, serve)?;
         let feed = Feed::new(Arc::new(consumer)).ok_or_else(|| Error::internal("a consumer without a queue"))?;
         Ok(Self {
             options,
             cluster_id,
-            feed: Kept::new("the consumer", feed),
+            feed: Kept::new("the consumer", feed).renewed_by(renewal),
             slots: Vec::new(),
             recent: 0,
             stale: false,
             deferred: None,
+            waited: Duration::ZERO,
+            restarted: false,
         })
     }
 
     /// The cluster's id; empty where the cluster has none.
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// Asks the broker anew for the partitions of a topic: what it said before is kept for minutes.
+    ///
+    /// # Errors
+    /// `Connection` when the broker does not answer; `Kafka` where it refuses.
+    pub fn refresh(&self, topic: &str) -> Result<()> {
+        self.feed.check()?;
+        let connection = self.feed.consumer().client();
+        let asked = connection.fetch_metadata(Some(topic), self.options.timeout);
+        asked.map(drop).map_err(|cause| {
+            let code = cause.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let what = format!("asking for the partitions of topic {topic:?}");
+            client::request_error(&what, topic, &self.options.servers, code, connection.context())
+        })
     }
 
     /// First offset and end of the committed records of a partition (the last stable offset, while a transaction is open).
@@ -403,21 +432,27 @@ impl Consumer {
             if events.is_multiple_of(4096) && (cancel.load(Ordering::Relaxed) || Instant::now() >= deadline) {
                 return Ok(());
             }
-            let wait = || TICK.min(deadline.saturating_duration_since(Instant::now()));
+            let (wait, asked) = (|| TICK.min(deadline.saturating_duration_since(Instant::now())), Instant::now());
             let Some(message) = self.feed.next(wait) else {
+                self.waited += asked.elapsed();
                 if cancel.load(Ordering::Relaxed) || Instant::now() >= deadline {
                     return Ok(());
                 }
                 self.check_topics()?;
                 self.check_brokers()?;
+                if self.waited >= self.options.stalled_after && self.stalled()? {
+                    return Ok(());
+                }
                 continue;
             };
+            self.waited = Duration::ZERO;
             let Some(index) = find(&self.slots, self.recent, &message) else { continue };
             self.recent = index;
             let slot = &mut self.slots[index];
             slot.handle = message.handle();
             match message.error() {
                 None => {
+                    self.restarted = false;
                     let size = slot.push(&message);
                     rows += usize::from(size > 0);
                     bytes += size;
@@ -504,10 +539,38 @@ impl Consumer {
         // They may be back, with nothing to read; ask before complaining.
         let topic = self.slots.first().map(|slot| &*slot.topic);
         if topic.is_some_and(|topic| consumer.fetch_metadata(Some(topic), TICK * 5).is_err()) {
-            return Err(client::unreachable(&self.options.servers, limit, journal));
+            let (servers, security) = (&self.options.servers, &self.options.security);
+            let refused = client::refused_login(servers, security, journal);
+            return Err(refused.unwrap_or_else(|| client::unreachable(servers, limit, journal)));
         }
         journal.answered();
         Ok(())
+    }
+
+    /// Whether records stand where none came: the assignment is then made anew.
+    fn stalled(&mut self) -> Result<bool> {
+        self.waited = Duration::ZERO;
+        for slot in self.slots.iter().filter(|slot| !slot.paused) {
+            let (_, end) = self.query(&slot.topic, slot.partition)?;
+            if end <= slot.next {
+                continue;
+            }
+            if self.restarted {
+                let context = format!(
+                    "topic {:?} partition {}: nothing has come from offset {} on for {:.0} s, although the log ends at {end}",
+                    slot.topic,
+                    slot.partition,
+                    slot.next,
+                    2.0 * self.options.stalled_after.as_secs_f64()
+                );
+                let help = "Look into the broker's log, and whether the network lets large answers through";
+                return Err(Error::new(ErrorKind::Connection, context).help(help).retryable());
+            }
+            self.restarted = true;
+            self.stale = true;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Tells librdkafka the assignment, each partition from where it stands.

@@ -29,6 +29,7 @@ mod ledger;
 mod native;
 mod partitioner;
 mod slot;
+mod token;
 mod transaction;
 
 pub use auth::Security;
@@ -36,4 +37,5 @@ pub use consume::{ConsumeOptions, Consumer, Fetched, Gap, Position};
 pub use partitioner::partition_of;
 pub use publish::{Compression, Lot, PublishOptions, Publisher, Report, TopicReport, Watch};
 pub use registry::{Registry, RegistryOptions};
-pub use topics::{Creation, NewTopic, Partition, Topic, Topics};
+pub use token::Token;
+pub use topics::{Creation, NewTopic, Partition, SETTINGS, Topic, Topics};

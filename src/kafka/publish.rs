@@ -240,8 +240,9 @@ impl Publisher {
         let producer: BaseProducer<Ledger> = config.create_with_context(ledger).map_err(client::refused)?;
         let (connection, journal) = (producer.client(), &producer.context().journal);
         let serve = || producer.poll(Duration::ZERO);
-        let cluster_id = client::first_contact(connection, journal, &options.servers, options.timeout, cancel, serve)?;
-        let producer = Kept::new("the publisher", producer);
+        let place = (options.servers.as_str(), &options.security);
+        let (renewal, cluster_id) = client::first_contact(connection, journal, place, options.timeout, cancel, serve)?;
+        let producer = Kept::new("the publisher", producer).renewed_by(renewal);
         let mut publisher = Self { options, cluster_id, producer, topics: Vec::new(), open: Open::default() };
         if publisher.options.transactional_id.is_some() {
             publisher.transact("opening it", publisher.options.timeout, cancel, Producer::init_transactions)?;

@@ -42,6 +42,10 @@ use super::native::kept::Kept;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Settings of a topic that decide how long records stay and how they are stored.
+pub const SETTINGS: [&str; 5] =
+    ["cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.bytes", "retention.ms"];
+
 /// A topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTopic {
@@ -65,6 +69,15 @@ impl NewTopic {
     #[must_use]
     pub fn compacted(mut self) -> Self {
         self.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+        self
+    }
+
+    /// Keeps records for so many milliseconds; -1 is for ever. A compacted topic keeps its own rule.
+    #[must_use]
+    pub fn kept_for(mut self, retention_ms: i64) -> Self {
+        if !self.config.contains_key("cleanup.policy") {
+            self.config.insert("retention.ms".to_owned(), retention_ms.to_string());
+        }
         self
     }
 }
@@ -146,8 +159,11 @@ impl Topics {
         let connection = admin.inner();
         native::journal_logs(connection);
         let serve = || native::serve(connection);
-        let cluster_id = client::first_contact(connection, connection.context(), servers, timeout, cancel, serve)?;
-        Ok(Self { servers: servers.to_owned(), cluster_id, timeout, admin: Kept::new("the Kafka connection", admin) })
+        let place = (servers, security);
+        let (renewal, cluster_id) =
+            client::first_contact(connection, connection.context(), place, timeout, cancel, serve)?;
+        let admin = Kept::new("the Kafka connection", admin).renewed_by(renewal);
+        Ok(Self { servers: servers.to_owned(), cluster_id, timeout, admin })
     }
 
     /// The cluster's id; empty where the cluster has none.
@@ -255,6 +271,16 @@ impl Topics {
         Ok(topics)
     }
 
+    /// Ids and partitions of topics without their offsets (which read 0), in one request that gets `limit`, at most the
+    /// connection's own.
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe).
+    pub fn identify(&self, names: &[&str], limit: Duration, cancel: &AtomicBool) -> Result<Vec<Topic>> {
+        self.admin.check()?;
+        self.identified(names, limit.min(self.timeout), cancel)
+    }
+
     /// The settings of topics, in the order asked for, as the brokers apply them: defaults among them.
     ///
     /// # Errors
@@ -284,10 +310,14 @@ impl Topics {
     }
 
     fn describe_ids(&self, names: &[&str], cancel: &AtomicBool) -> Result<Vec<Topic>> {
+        self.identified(names, self.timeout, cancel)
+    }
+
+    fn identified(&self, names: &[&str], timeout: Duration, cancel: &AtomicBool) -> Result<Vec<Topic>> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let found = match native::describe::topics(self.admin.inner(), names, self.timeout, cancel) {
+        let found = match native::describe::topics(self.admin.inner(), names, timeout, cancel) {
             Ok(found) => found,
             Err(Failure::Cancelled) => return Err(client::interrupted("describing topics")),
             Err(Failure::Refused(code)) => return Err(self.failed("describing topics", "", code)),

@@ -16,7 +16,7 @@ mod trace;
 mod wire;
 mod write;
 
-pub use ingest::{Ingested, KafkaIngest, OnGap, PartitionProgress, ingest_city, ingest_kafka};
+pub use ingest::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, PartitionProgress, ingest_city, ingest_kafka};
 pub use metrics::{Metrics, Server};
 pub use observe::{Chunk, Results, Source};
 pub use pace::{Pace, Pacer};

@@ -15,7 +15,7 @@ use super::error::to_py;
 use super::metrics::Metrics;
 use crate::codec::{Format, json as codec};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security};
+use crate::kafka::{self, Compression, Creation, NewTopic, PublishOptions, Publisher, Security, Token};
 use crate::pipeline::{
     EventTimes, Pace, Published, Sending, Topics, Wire, account, publish, publish_arrow, send_events,
 };
@@ -43,7 +43,7 @@ impl Producer {
         py: Python<'_>,
         servers: String,
         compression: &str,
-        security: Option<BTreeMap<String, String>>,
+        security: Option<Bound<'_, PyDict>>,
         transactional_id: Option<String>,
         topics: BTreeMap<String, String>,
         create_topics: Option<i32>,
@@ -61,7 +61,7 @@ impl Producer {
     ) -> PyResult<Self> {
         let prepared = || -> Result<_> {
             let options = PublishOptions {
-                security: security_of(security)?,
+                security: security_of(security.as_ref())?,
                 compression: Compression::parse(compression)?,
                 timeout: Duration::from_millis(timeout_ms),
                 linger: Duration::from_millis(linger_ms),
@@ -213,9 +213,35 @@ fn dump(py: Python<'_>, row: &Bound<'_, PyDict>) -> PyResult<String> {
     }
 }
 
-/// Login and encryption from a Python dict.
-pub fn security_of(pairs: Option<BTreeMap<String, String>>) -> Result<Security> {
-    Security::from_pairs(pairs.unwrap_or_default())
+/// Login and encryption from a Python dict of texts; under `token`, a function that gives a token and the milliseconds
+/// since the epoch at which it ends.
+pub fn security_of(given: Option<&Bound<'_, PyDict>>) -> Result<Security> {
+    let (mut pairs, mut source) = (Vec::new(), None);
+    for (name, value) in given.into_iter().flatten() {
+        let name = name.to_string();
+        if name == "token" && value.is_callable() {
+            source = Some(value.unbind());
+        } else if let Ok(text) = value.extract::<String>() {
+            pairs.push((name, text));
+        } else {
+            // Not its value, which may be a secret.
+            return Err(Error::config(format!("security option {name:?} is no text")).help("Write it as a text"));
+        }
+    }
+    let security = Security::from_pairs(pairs)?;
+    Ok(match source {
+        None => security,
+        Some(source) => security.tokens(move || Python::attach(|py| token(py, &source))),
+    })
+}
+
+fn token(py: Python<'_>, source: &Py<PyAny>) -> Result<Token> {
+    let given = source.call0(py).and_then(|given| given.extract::<(String, i64)>(py));
+    let (value, expires_ms) = given.map_err(|raised| {
+        let why = raised.value(py).to_string();
+        Error::new(ErrorKind::Kafka, format!("no token was given: {}", why.trim()))
+    })?;
+    Ok(Token { value, expires_ms })
 }
 
 /// Topics with their partitions and offsets; `None` is every topic of the cluster.
@@ -225,18 +251,25 @@ pub fn describe_topics<'py>(
     py: Python<'py>,
     servers: &str,
     topics: Option<Vec<String>>,
-    security: Option<BTreeMap<String, String>>,
+    security: Option<Bound<'py, PyDict>>,
     timeout_ms: u64,
 ) -> PyResult<Bound<'py, PyList>> {
-    let security = security_of(security).map_err(|e| to_py(py, &e))?;
+    let security = security_of(security.as_ref()).map_err(|e| to_py(py, &e))?;
     let found = blocking::run(py, None, |run| {
         let cancel = run.cancel.flag();
         let admin = kafka::Topics::connect(servers, &security, Duration::from_millis(timeout_ms), cancel)?;
         let names = topics.map_or_else(|| admin.names(), Ok)?;
-        admin.describe(&names.iter().map(String::as_str).collect::<Vec<_>>(), cancel)
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let topics = admin.describe(&names, cancel)?;
+        // A user who may describe topics need not be allowed to see their settings.
+        let settings = match admin.settings(&names, cancel) {
+            Err(error) if error.kind() == ErrorKind::Kafka => vec![BTreeMap::new(); topics.len()],
+            settings => settings?,
+        };
+        Ok(topics.into_iter().zip(settings).collect::<Vec<_>>())
     })?;
     let list = PyList::empty(py);
-    for topic in found {
+    for (topic, settings) in found {
         let entry = PyDict::new(py);
         entry.set_item("topic", topic.name)?;
         entry.set_item("id", topic.id)?;
@@ -249,6 +282,9 @@ pub fn describe_topics<'py>(
             partitions.append(place)?;
         }
         entry.set_item("partitions", partitions)?;
+        let shown: BTreeMap<_, _> =
+            settings.into_iter().filter(|(name, _)| kafka::SETTINGS.contains(&name.as_str())).collect();
+        entry.set_item("settings", shown)?;
         list.append(entry)?;
     }
     Ok(list)
@@ -256,7 +292,7 @@ pub fn describe_topics<'py>(
 
 /// Creates the topics that don't exist; those of `compacted` are kept by key.
 #[pyfunction]
-#[pyo3(signature = (servers, topics, partitions, replication, security, timeout_ms, compacted))]
+#[pyo3(signature = (servers, topics, partitions, replication, security, timeout_ms, compacted, retention_ms))]
 #[expect(clippy::too_many_arguments, reason = "arguments of the Python face")]
 pub fn create_topics<'py>(
     py: Python<'py>,
@@ -264,16 +300,18 @@ pub fn create_topics<'py>(
     topics: Vec<String>,
     partitions: i32,
     replication: i32,
-    security: Option<BTreeMap<String, String>>,
+    security: Option<Bound<'py, PyDict>>,
     timeout_ms: u64,
     compacted: Vec<String>,
+    retention_ms: Option<i64>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let security = security_of(security).map_err(|e| to_py(py, &e))?;
+    let security = security_of(security.as_ref()).map_err(|e| to_py(py, &e))?;
     let wanted: Vec<NewTopic> = topics
         .iter()
         .map(|name| {
             let topic = NewTopic { replication, ..NewTopic::new(name, partitions) };
-            if compacted.contains(name) { topic.compacted() } else { topic }
+            let topic = if compacted.contains(name) { topic.compacted() } else { topic };
+            retention_ms.map_or(topic.clone(), |ms| topic.kept_for(ms))
         })
         .collect();
     let made = blocking::run(py, None, |run| {

@@ -15,7 +15,7 @@ use super::kafka::security_of;
 use super::metrics::Metrics;
 use crate::error::{Error, Result};
 use crate::lake::{self, BronzeOptions, DataFile, Replace};
-use crate::pipeline::{Ingested, KafkaIngest, OnGap, ingest_city, ingest_kafka};
+use crate::pipeline::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, ingest_city, ingest_kafka};
 
 /// A folder of Delta tables.
 #[pyclass(module = "citystream", frozen)]
@@ -72,12 +72,12 @@ impl Lake {
         py: Python<'py>,
         servers: String,
         topics: BTreeMap<String, String>,
-        security: Option<BTreeMap<String, String>>,
+        security: Option<Bound<'py, PyDict>>,
         follow: bool,
         on_gap: &str,
         new_epoch: bool,
         pipeline: String,
-        options: BTreeMap<String, u64>,
+        mut options: BTreeMap<String, u64>,
         timeout_ms: u64,
         names: &str,
         rename: Vec<(String, String)>,
@@ -90,12 +90,13 @@ impl Lake {
         let prepare = || {
             Ok(KafkaIngest {
                 servers,
-                security: security_of(security)?,
+                security: security_of(security.as_ref())?,
                 topics: topic_names(Some(topics))?,
                 names: names_of(names, Some(rename))?,
                 registry: registry_of(schema_registry)?,
                 follow,
                 on_gap: gap_rule(on_gap)?,
+                prefetch_bytes: options.remove("prefetch_bytes").map_or(PREFETCH_BYTES, |bytes| bytes as usize),
                 bronze: bronze_options(pipeline, new_epoch, &options)?,
                 timeout: Duration::from_millis(timeout_ms),
                 metrics,
@@ -230,7 +231,7 @@ fn bronze_options(pipeline: String, new_epoch: bool, options: &BTreeMap<String, 
             "memory_bytes" => bronze.memory_bytes = *value as usize,
             other => {
                 return Err(Error::config(format!("unknown ingest option {other:?}"))
-                    .help("Choose from file_bytes, file_rows, max_age_ms, memory_bytes"));
+                    .help("Choose from file_bytes, file_rows, max_age_ms, memory_bytes, prefetch_bytes"));
             }
         }
     }

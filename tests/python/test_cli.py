@@ -263,7 +263,40 @@ class TestTopics:
         assert {topic["topic"]: len(topic["partitions"]) for topic in done.json["topics"]} == dict.fromkeys(
             topics.values(), 3
         )
-        assert citystream("topics", "describe", topics["gps"], *servers).status == 0
+        assert done.json["warnings"] == []
+        settings = {topic["topic"]: topic["settings"] for topic in done.json["topics"]}
+        assert settings[topics["reference"]]["cleanup.policy"] == "compact"
+        assert settings[topics["gps"]]["cleanup.policy"] == "delete"
+        done = citystream("topics", "describe", topics["gps"], *servers)
+        assert (done.status, done.err) == (0, "")
+        assert "7d" in done.out
+
+    def test_retention_and_too_few_partitions(self, citystream, broker, topics):
+        flags = [part for stream, topic in topics.items() for part in ("--topic", f"{stream}={topic}")]
+        servers = ("--bootstrap-servers", broker.bootstrap_servers)
+        run = ("topics", "create", *servers, *flags)
+        done = citystream(*run, "--partitions", "2", "--retention", "30d", "--writers", "2", "--json")
+        assert (done.status, done.json["warnings"]) == (0, [])
+        settings = {topic["topic"]: topic["settings"] for topic in done.json["topics"]}
+        assert settings[topics["gps"]]["retention.ms"] == str(30 * 86_400_000)
+        assert settings[topics["reference"]]["retention.ms"] == str(7 * 86_400_000)
+        # What is there stays as it is, and is told.
+        done = citystream(*run, "--partitions", "8", "--writers", "4", "--retention", "forever", "--json")
+        assert {topic["partitions"] for topic in done.json["topics"]} == {2}
+        warnings = "\n".join(done.json["warnings"])
+        for topic in topics.values():
+            assert f"topic {topic} was there before and has 2 partitions, not 8" in warnings
+        assert f"topic {topics['gps']} has 2 partitions for 4 writers" in warnings
+        assert f"topic {topics['reference']} has 2" not in warnings
+        assert f"Warning: topic {topics['gps']} has 2 partitions" in done.err
+        done = citystream("topics", "describe", "--writers", "2", *servers, *flags, "--json")
+        assert done.json["warnings"] == []
+        swapped = ("--topic", f"reference={topics['gps']}")
+        done = citystream("topics", "describe", topics["gps"], *servers, *swapped, "--json")
+        assert "is not compacted (cleanup.policy=delete)" in done.json["warnings"][0]
+        done = citystream(*run, "--retention", "long")
+        assert done.status == 2
+        assert "--retention" in done.err
 
     def test_a_topic_that_does_not_exist(self, citystream, broker):
         done = citystream("topics", "describe", "no-such-topic", "--bootstrap-servers", broker.bootstrap_servers)

@@ -74,7 +74,7 @@ def test_the_page_of_settings_is_a_good_file(tmp_path):
     (tmp_path / "citystream.toml").write_text(example)
     settings = Settings({}, tmp_path / "citystream.toml")
     assert settings.get("faults.late_bound") == "10min"
-    assert settings.security({})["sasl.username"] == "me"
+    assert settings.security({})["user"] == "me"
     set_there = [value.key for value in settings if value.source != "default"]
     assert len(set_there) > 15
 

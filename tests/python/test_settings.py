@@ -103,6 +103,15 @@ def test_secrets_are_masked_but_used(tmp_path):
     }
 
 
+def test_short_names_of_security_keep_their_underscore():
+    given = {
+        "CITYSTREAM_KAFKA_KEY_PASSWORD": "sesame",
+        "CITYSTREAM_KAFKA_USER": "me",
+        "CITYSTREAM_KAFKA_SSL_KEY_PEM": "x",
+    }
+    assert Settings(given).security({}) == {"key_password": "sesame", "user": "me", "ssl.key.pem": "x"}
+
+
 def test_without_security_there_is_none():
     assert Settings({}).security({}) is None
 

@@ -14,10 +14,15 @@ from pathlib import Path
 from services import roundtrip
 from services.jars import CACHE, HERE, classpath
 from services.process import Process, ServiceError, accepts, free_ports
+from services.secured import PASSWORD, USER, Secured
 
 POMS = {"kraft": "pom-kraft.xml", "zookeeper": "pom-zookeeper.xml"}
 HEAP = ("-Xms256m", "-Xmx512m")
 LOGGING = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+PROTOCOLS = {
+    "kraft": "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT",
+    "zookeeper": "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT",
+}
 CONSOLE_PRODUCER = {"kraft": "org.apache.kafka.tools.ConsoleProducer", "zookeeper": "kafka.tools.ConsoleProducer"}
 
 
@@ -29,7 +34,7 @@ def cluster_id(source: uuid.UUID) -> str:
 class Broker:
     """A running broker. Addresses and data stay the same over `stop`/`kill` and `start`."""
 
-    def __init__(self, mode: str = "kraft", timeout: float = 60.0) -> None:
+    def __init__(self, mode: str = "kraft", timeout: float = 60.0, *, secured: bool = False) -> None:
         if mode not in POMS:
             raise ValueError(f"mode is {mode!r}; choose from {', '.join(POMS)}")
         self.mode = mode
@@ -40,6 +45,7 @@ class Broker:
         _sweep(runs)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-kafka-{mode}-", dir=runs))
         self._external, self._internal, self._third = free_ports(3)
+        self.secured = Secured(self.folder / "secured") if secured else None
         self._processes: list[Process] = []
         self._starts = 0
 
@@ -58,6 +64,8 @@ class Broker:
                 self._format()
             self._start_kafka()
             roundtrip.wait(self.bootstrap_servers, self._console(), self.timeout)
+            if self.secured is not None:
+                self._add_user()
         except BaseException:
             self.stop()
             raise
@@ -100,6 +108,8 @@ class Broker:
         else:
             own["zookeeper.connect"] = f"127.0.0.1:{self._third}"
             shared = "kafka-zookeeper.properties"
+        if self.secured is not None:
+            own |= self.secured.properties(own, PROTOCOLS[self.mode])
         return self._write("server.properties", shared, own)
 
     def _write(self, name: str, shared: str, own: dict[str, str]) -> Path:
@@ -113,6 +123,14 @@ class Broker:
             return
         cluster = cluster_id(uuid.uuid4())
         self.tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties()))
+
+    def _add_user(self) -> None:
+        """SCRAM keeps its users in the cluster; PLAIN's stand in the settings."""
+        where = ("--bootstrap-server", self.bootstrap_servers, "--entity-type", "users", "--entity-name", USER)
+        # The tool takes one at a time.
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            credential = f"{mechanism}=[password={PASSWORD}]"
+            self.tool("kafka.admin.ConfigCommand", *where, "--alter", "--add-config", credential)
 
     def _start_zookeeper(self) -> None:
         own = {
@@ -160,13 +178,13 @@ def _sweep(runs: Path) -> None:
 
 
 @contextlib.contextmanager
-def kafka(mode: str = "kraft", timeout: float = 60.0) -> Iterator[Broker]:
+def kafka(mode: str = "kraft", timeout: float = 60.0, *, secured: bool = False) -> Iterator[Broker]:
     """A broker for the length of a `with` block: `mode` is `kraft` (Kafka 4.3) or `zookeeper` (Kafka 3.9 on ZooKeeper).
 
-    `timeout` in seconds bounds each step of its start. Its data and logs are removed at the end, but kept where it did
-    not start."""
+    `timeout` in seconds bounds each step of its start. `secured` adds the listeners of `services.secured`. Its data and
+    logs are removed at the end, but kept where it did not start."""
     for attempt in range(3):
-        broker = Broker(mode, timeout)
+        broker = Broker(mode, timeout, secured=secured)
         try:
             broker.start()
             break

@@ -126,7 +126,8 @@ class KafkaOptions:
     security: Annotated[
         list[str] | None,
         _kafka(
-            "A setting of librdkafka. Put secrets into CITYSTREAM_KAFKA_SASL_PASSWORD and the like instead.",
+            "Login and encryption: mechanism=SCRAM-SHA-512, user=me, ca=ca.pem; see docs/kafka.md. Put secrets into "
+            "CITYSTREAM_KAFKA_PASSWORD and the like instead.",
             metavar="KEY=VALUE",
         ),
     ] = None
@@ -287,6 +288,9 @@ def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
     for text in given or []:
         key, equals, value = text.partition("=")
         if not key or not equals:
+            if flag == "--security":
+                # Not its text, which may be a secret.
+                raise ConfigError("--security is given without KEY=VALUE. Write it like --security user=me")
             example = _EXAMPLES.get(flag, "gps=my_topic")
             raise ConfigError(f"{flag} {text!r} is no KEY=VALUE. Write it like {flag} {example}")
         found[key] = value

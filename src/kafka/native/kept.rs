@@ -4,6 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kafka::token::Renewal;
 
 /// A client of librdkafka. In a forked child, where librdkafka's threads don't exist, [`check`](Self::check) is a `Forked`
 /// error and dropping it does nothing: it would wait for those threads for ever.
@@ -11,12 +12,20 @@ pub(in crate::kafka) struct Kept<T> {
     what: &'static str,
     process: u32,
     client: ManuallyDrop<T>,
+    renewal: ManuallyDrop<Option<Renewal>>,
 }
 
 impl<T> Kept<T> {
     /// Keeps `client`; `what` names it in errors.
     pub(in crate::kafka) fn new(what: &'static str, client: T) -> Self {
-        Self { what, process: std::process::id(), client: ManuallyDrop::new(client) }
+        let renewal = ManuallyDrop::new(None);
+        Self { what, process: std::process::id(), client: ManuallyDrop::new(client), renewal }
+    }
+
+    /// Keeps what renews the client's token with it.
+    pub(in crate::kafka) fn renewed_by(mut self, renewal: Option<Renewal>) -> Self {
+        *self.renewal = renewal;
+        self
     }
 
     /// A `Forked` error in any process but the one that opened it.
@@ -47,8 +56,12 @@ impl<T> DerefMut for Kept<T> {
 impl<T> Drop for Kept<T> {
     fn drop(&mut self) {
         if self.process == std::process::id() {
-            // SAFETY: the client is dropped here only, and nothing uses it afterwards.
-            unsafe { ManuallyDrop::drop(&mut self.client) };
+            // SAFETY: both are dropped here only, and nothing uses them afterwards. The renewal, which holds the client's
+            // pointer, goes first.
+            unsafe {
+                ManuallyDrop::drop(&mut self.renewal);
+                ManuallyDrop::drop(&mut self.client);
+            }
         }
     }
 }

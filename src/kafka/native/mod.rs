@@ -6,12 +6,14 @@
 //!   side by side, 250-byte records: 1.3 to 1.7 times its rate, columns included.
 //! - [`kept`]: a client that is dropped only by the process that made it.
 //! - the end of a partition that is known without asking (`rd_kafka_get_watermark_offsets`).
+//! - [`login`]: the bearer token of a client, which rdkafka sets only from a queue that it polls itself.
 //! - logs of a client whose queue is served here instead of by rdkafka.
 #![allow(unsafe_code)]
 
 pub(super) mod describe;
 pub(super) mod feed;
 pub(super) mod kept;
+pub(super) mod login;
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
@@ -22,9 +24,6 @@ use rdkafka::bindings as rd;
 use rdkafka::client::Client;
 
 use super::client::Journal;
-
-/// librdkafka's level for warnings, as in syslog.
-const WARNING: c_int = 4;
 
 /// Sends the log lines of `client` to its [`Journal`] where its queue is served by [`serve`] or a [`feed::Feed`].
 /// Without it they would go to standard error.
@@ -73,8 +72,8 @@ unsafe extern "C" fn note(rk: *const rd::rd_kafka_t, level: c_int, _facility: *c
     // after the client.
     unsafe {
         let journal = rd::rd_kafka_opaque(rk).cast::<Journal>();
-        if level <= WARNING && !journal.is_null() && !text.is_null() {
-            (*journal).note(&CStr::from_ptr(text).to_string_lossy());
+        if !journal.is_null() && !text.is_null() {
+            (*journal).hear(level, &CStr::from_ptr(text).to_string_lossy());
         }
     }
 }

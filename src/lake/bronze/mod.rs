@@ -49,7 +49,7 @@ impl Default for BronzeOptions {
             file_bytes: 128 << 20,
             file_rows: 1 << 20,
             max_age: Duration::from_mins(1),
-            memory_bytes: 128 << 20,
+            memory_bytes: 64 << 20,
             new_epoch: false,
         }
     }
@@ -234,6 +234,11 @@ impl BronzeWriter {
         // Offsets between the stored one and the first record hold none: control records, or compacted ones.
         let new = Range { stored, from: stored.unwrap_or(first), to, first };
         self.ranges.entry(partition).or_insert(new).to = to;
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
     }
 
     /// Encoded size of what is buffered, in bytes.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use arrow::array::Array;
 
@@ -45,7 +46,9 @@ pub struct KafkaIngest {
     pub follow: bool,
     /// What to do about a gap.
     pub on_gap: OnGap,
-    /// When files roll and commits are due.
+    /// Bytes of records fetched ahead, over all topics.
+    pub prefetch_bytes: usize,
+    /// When files roll and commits are due; its memory mark holds for all tables together.
     pub bronze: BronzeOptions,
     /// How long the first contact, and each request, may take.
     pub timeout: Duration,
@@ -53,10 +56,17 @@ pub struct KafkaIngest {
     pub metrics: Option<Arc<Metrics>>,
 }
 
+/// Bytes of records fetched ahead where nothing else is said.
+pub const PREFETCH_BYTES: usize = 8 << 20;
+
 /// Records of one poll; at most this many rows and bytes are decoded at a time.
-const POLL_ROWS: usize = 32_768;
-const POLL_BYTES: usize = 16 << 20;
+const POLL_ROWS: usize = 8_192;
+const POLL_BYTES: usize = 2 << 20;
 const POLL_TIME: Duration = Duration::from_millis(200);
+/// How often a run that follows looks whether topics were made anew or got more partitions.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long that, and the same question before a commit, may take.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// Reads each topic from where its table ends, up to the end that it has now, or on and on.
 ///
@@ -95,6 +105,7 @@ const MOST_CONFLICTS: u64 = 100;
 
 struct Topic {
     name: String,
+    id: String,
     writing: Writing,
     /// For each partition: where this run began, and the end that the topic had then.
     partitions: BTreeMap<i32, (i64, i64)>,
@@ -108,11 +119,22 @@ fn size(records: &Records) -> u64 {
     (ends(records.keys.value_offsets()) + ends(records.values.value_offsets())) as u64
 }
 
+fn same_topic(topic: &Topic, id: &str) -> Result<()> {
+    if topic.id == id {
+        return Ok(());
+    }
+    let Topic { name, id: before, .. } = topic;
+    let context = format!("topic {name:?} was recreated while it was read: its id was {before} and is {id}");
+    Err(Error::new(ErrorKind::Table, context)
+        .help("What was not yet committed of the old one is gone with it. Ingest again with --new-epoch to go on"))
+}
+
 /// Records being decoded on a worker.
 type Decoding = Pending<Result<(Records, Decoded)>>;
 
 struct Ingest {
     pool: Arc<Pool>,
+    admin: Admin,
     consumer: Consumer,
     topics: Vec<Topic>,
     /// The topic, the rows, and the work.
@@ -120,6 +142,9 @@ struct Ingest {
     names: Names,
     stored: Arc<Stored>,
     follow: bool,
+    /// Memory of all writers together at which the largest commits, in bytes.
+    memory_bytes: usize,
+    looked: Instant,
     ingested: Ingested,
     read: u64,
     total: u64,
@@ -155,6 +180,7 @@ impl Ingest {
         let consume = ConsumeOptions {
             security: options.security.clone(),
             timeout: options.timeout,
+            fetch_buffer_kib: u32::try_from(options.prefetch_bytes >> 10).unwrap_or(u32::MAX).clamp(1, 2_097_151),
             ..ConsumeOptions::new(options.servers.clone())
         };
         let mut consumer = Consumer::open(consume, flag)?;
@@ -182,15 +208,29 @@ impl Ingest {
                 return Err(gap.into());
             }
             consumer.assign(name, &starts)?;
-            topics.push(Topic { name: name.to_owned(), writing: Writing { stream, writer }, partitions });
+            let (name, id) = (name.to_owned(), topic.id.clone());
+            topics.push(Topic { name, id, writing: Writing { stream, writer }, partitions });
         }
-        let (pool, follow, metrics) = (Pool::new(threads)?, options.follow, options.metrics.clone());
-        let (names, stored) = (options.names.clone(), stored(options.registry.as_ref(), &run.cancel)?);
+        let metrics = options.metrics.clone();
         if let Some(metrics) = &metrics {
             metrics.ingest_begins();
         }
-        let pending = VecDeque::new();
-        let ingest = Self { pool, consumer, topics, pending, names, stored, follow, ingested, read: 0, total, metrics };
+        let ingest = Self {
+            pool: Pool::new(threads)?,
+            admin,
+            consumer,
+            topics,
+            pending: VecDeque::new(),
+            names: options.names.clone(),
+            stored: stored(options.registry.as_ref(), &run.cancel)?,
+            follow: options.follow,
+            memory_bytes: options.bronze.memory_bytes,
+            looked: Instant::now(),
+            ingested,
+            read: 0,
+            total,
+            metrics,
+        };
         ingest.tell_positions();
         Ok(ingest)
     }
@@ -208,6 +248,9 @@ impl Ingest {
             }
             self.commit_due()?;
             self.tell_positions();
+            if self.follow && self.looked.elapsed() >= LOOK {
+                self.look(run)?;
+            }
             let total = (!self.follow).then_some(self.total.max(self.read));
             run.step("ingest", self.read, total, "records")?;
         }
@@ -267,13 +310,79 @@ impl Ingest {
         Ok(())
     }
 
+    /// Looks for topics that were made anew, which ends the run, and for new partitions, which are read from their start.
+    fn look(&mut self, run: &mut Run<'_>) -> Result<()> {
+        self.looked = Instant::now();
+        for index in 0..self.topics.len() {
+            let topic = &self.topics[index];
+            let found = match self.admin.identify(&[&topic.name], ANSWER, run.cancel.flag()) {
+                Ok(found) => found.into_iter().next(),
+                // The reading itself says so when they stay away, or when the topic is gone.
+                Err(error) if matches!(error.kind(), ErrorKind::Connection | ErrorKind::Kafka) => None,
+                Err(error) => return Err(error),
+            };
+            let Some(found) = found else { continue };
+            same_topic(topic, &found.id)?;
+            let new: Vec<i32> =
+                found.partitions.iter().map(|p| p.id).filter(|id| !topic.partitions.contains_key(id)).collect();
+            if new.is_empty() {
+                continue;
+            }
+            let positions = self.consumer.positions();
+            let here = positions.iter().filter(|p| *p.topic == *topic.name);
+            let mut starts: Vec<(i32, i64)> = here.map(|p| (p.partition, p.next)).collect();
+            let topic = &mut self.topics[index];
+            self.consumer.refresh(&topic.name)?;
+            for partition in new {
+                let (low, high) = match self.consumer.watermarks(&topic.name, partition) {
+                    Ok(found) => found,
+                    // It has no leader yet; the next look finds it.
+                    Err(error) if error.kind() == ErrorKind::Kafka => continue,
+                    Err(error) => return Err(error),
+                };
+                let from = topic.writing.writer.next_offset(partition)?.unwrap_or(low);
+                starts.push((partition, from));
+                topic.partitions.insert(partition, (from, high));
+            }
+            self.consumer.assign(&topic.name, &starts)?;
+        }
+        Ok(())
+    }
+
     fn commit_due(&mut self) -> Result<()> {
         for index in 0..self.topics.len() {
             if self.topics[index].writing.writer.due() {
-                self.commit(index)?;
+                self.commit_soon(index)?;
             }
         }
+        // The mark holds for all of them together.
+        let memory = |topic: &Topic| topic.writing.writer.memory_bytes();
+        if self.topics.iter().map(memory).sum::<usize>() >= self.memory_bytes {
+            let largest = (0..self.topics.len()).max_by_key(|&index| memory(&self.topics[index]));
+            return largest.map_or(Ok(()), |index| self.commit_soon(index));
+        }
         Ok(())
+    }
+
+    /// Commits, or leaves it due while no broker answers: nothing more comes in then, and the reading gives up in time.
+    fn commit_soon(&mut self, index: usize) -> Result<()> {
+        match self.commit(index) {
+            Err(error) if error.kind() == ErrorKind::Connection => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Refuses to commit records under a topic's id when they may be another's: one of the same name that was made in the
+    /// meantime. What was fetched before this question is the old one's where that is still there.
+    fn still_the_same(&self, index: usize) -> Result<()> {
+        let topic = &self.topics[index];
+        let calm = AtomicBool::new(false);
+        match self.admin.identify(&[&topic.name], ANSWER, &calm) {
+            Ok(found) => found.first().map_or(Ok(()), |found| same_topic(topic, &found.id)),
+            // It is gone, and no other stands in its place.
+            Err(error) if error.kind() == ErrorKind::Kafka => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits every table; whether another writer won one of them.
@@ -291,6 +400,10 @@ impl Ingest {
 
     /// Commits one table. Where another writer won, what was read of its topic is dropped and read again from there.
     fn commit(&mut self, index: usize) -> Result<()> {
+        if self.topics[index].writing.writer.is_empty() {
+            return Ok(());
+        }
+        self.still_the_same(index)?;
         match self.topics[index].writing.writer.commit() {
             Ok(committed) => {
                 let topic = &self.topics[index];

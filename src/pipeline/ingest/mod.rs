@@ -4,7 +4,7 @@ mod embedded;
 mod kafka;
 
 pub use embedded::ingest_city;
-pub use kafka::{KafkaIngest, OnGap, ingest_kafka};
+pub use kafka::{KafkaIngest, OnGap, PREFETCH_BYTES, ingest_kafka};
 
 use std::collections::BTreeMap;
 
