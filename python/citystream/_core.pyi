@@ -347,8 +347,7 @@ class Producer:
     def flush(self, timeout_ms: int) -> None:
         """Waits until every queued event is acknowledged or has failed."""
     def close(self, timeout_ms: int) -> dict[str, Any]:
-        """Flushes, gives up what is left after `timeout_ms`, and gives the totals of all that was sent since it was opened,
-        as `publish_city`."""
+        """Flushes, gives up what is left after `timeout_ms`, and gives the totals since it was opened."""
 
 @final
 class Metrics:

@@ -120,20 +120,16 @@ class City:
         self._part = (0, 1)
         words = [f"seed={seed}", f"vehicles={vehicles:_}", f"start={times.instant_text(start_ms)!r}"]
         words.append(f"duration={times.duration_text(length_ms)!r}")
-        if names is not None:
-            words.append(f"streams={self._streams!r}")
-        if scenario is not None:
-            words.append(f"scenario={scenario!r}")
-        if faults != Faults():
-            words.append(f"faults={faults!r}")
-        if trace is not None:
-            words.append(f"trace={os.fspath(trace)!r}")
-        if compat:
-            words.append("compat=True")
-        if snapshots is not None:
-            words.append(f"snapshots={os.fspath(snapshots)!r}")
-        if snapshot_every is not None:
-            words.append(f"snapshot_every={times.duration_text(every_ms)!r}")
+        given = {
+            "streams": None if names is None else self._streams,
+            "scenario": scenario,
+            "faults": None if faults == Faults() else faults,
+            "trace": None if trace is None else os.fspath(trace),
+            "compat": compat or None,
+            "snapshots": None if snapshots is None else os.fspath(snapshots),
+            "snapshot_every": None if snapshot_every is None else times.duration_text(every_ms),
+        }
+        words += [f"{name}={value!r}" for name, value in given.items() if value is not None]
         self._shown = f"City({', '.join(words)})"
 
     @property

@@ -83,15 +83,16 @@ def add_to(app: typer.Typer) -> None:
         """Simulates a city and sends or writes its events."""
         made = city.city(settings)
         if to is not Sink.kafka:
-            if metrics.metrics_port is not None:
-                raise ConfigError(f"--metrics-port tells of Kafka, and this goes to {to.value}. Leave it out")
-            wrong = [flag for flag, value in (("--speed", speed), ("--rate", rate)) if value is not None]
-            if wrong:
-                raise ConfigError(f"{wrong[0]} paces Kafka, and --to {to.value} is as fast as it goes. Leave it out")
-            if wire_format is not None or kafka.schema_registry is not None:
-                raise ConfigError(f"--format and --schema-registry are Kafka's, and --to {to.value} is its own format")
-            if resume:
-                raise ConfigError(f"--resume goes on in Kafka's topics, and --to {to.value} has none. Leave it out")
+            kafkas = {
+                f"--metrics-port tells of Kafka, and this goes to {to.value}": metrics.metrics_port,
+                f"--speed paces Kafka, and --to {to.value} is as fast as it goes": speed,
+                f"--rate paces Kafka, and --to {to.value} is as fast as it goes": rate,
+                f"--format is Kafka's, and --to {to.value} is its own format": wire_format,
+                f"--schema-registry is Kafka's, and --to {to.value} is its own format": kafka.schema_registry,
+                f"--resume goes on in Kafka's topics, and --to {to.value} has none": resume or None,
+            }
+            for wrong in (text for text, value in kafkas.items() if value is not None):
+                raise ConfigError(f"{wrong}. Leave it out")
             topics = topics_of(kafka.keywords(settings)["topics"])
             _write(made, to, out, output, reference=reference, topics=topics, **kafka.wire(settings))
             return
