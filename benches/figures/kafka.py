@@ -44,6 +44,7 @@ def measure(bench: Bench) -> list[Table]:
     tables = []
     for compression in COMPRESSIONS:
         ours = Contender("citystream", _ours(bench, city, compression))
+        arrow = Contender("citystream, Arrow IPC", _ours(bench, city, compression, "--format", "arrow"))
         perf = Contender("kafka-producer-perf-test", _perf(bench, payload, events, compression))
         tuned = Contender(
             "kafka-producer-perf-test, our batching", _perf(bench, payload, events, compression, *OUR_BATCHING)
@@ -53,9 +54,10 @@ def measure(bench: Bench) -> list[Table]:
             "generate_data.py's loop", _loop(bench, bench.sizes.loop_flushed, compression, "--flush-each")
         )
         peers = [perf, tuned, loop, flushed]
-        outcomes = bench.alternate([ours, *peers])
+        outcomes = bench.alternate([ours, arrow, *peers])
         title = f"compression {compression}: gps of {city.label}"
-        tables.append(Table(title, outcomes, [(ours.name, peer.name) for peer in peers]))
+        pairs = [(ours.name, peer.name) for peer in peers]
+        tables.append(Table(title, outcomes, [(arrow.name, ours.name), *pairs]))
     payload.unlink()
     runs = [replace(city, duration=duration) for duration in bench.sizes.kafka_lengths]
     outcomes = bench.alternate([Contender(f"citystream, {run.duration}", _ours(bench, run, "lz4")) for run in runs])
@@ -63,7 +65,7 @@ def measure(bench: Bench) -> list[Table]:
     return tables
 
 
-def publish(bench: Bench, city: CitySize, compression: str, topic: str) -> tuple[Ran, Any]:
+def publish(bench: Bench, city: CitySize, compression: str, topic: str, *flags: str) -> tuple[Ran, Any]:
     """Sends a city's gps events to `topic`, and its reference records to one beside it, by `citystream simulate`.
 
     Raises:
@@ -71,7 +73,7 @@ def publish(bench: Bench, city: CitySize, compression: str, topic: str) -> tuple
     """
     ran, found = bench.citystream(
         *("simulate", "--to", "kafka", "--bootstrap-servers", bench.broker().servers, "--compression", compression),
-        *("--topic", f"gps={topic}", "--topic", f"reference={Broker.reference(topic)}", *city.flags()),
+        *("--topic", f"gps={topic}", "--topic", f"reference={Broker.reference(topic)}", *city.flags(), *flags),
     )
     if found["failed"] or not found["delivered"]:
         raise RunError(f"{found['delivered']:,} events delivered, {found['failed']:,} failed: {found['errors']}")
@@ -119,9 +121,9 @@ def _payload(bench: Bench) -> Path:
     return payload
 
 
-def _ours(bench: Bench, city: CitySize, compression: str) -> Callable[[], Sample]:
+def _ours(bench: Bench, city: CitySize, compression: str, *flags: str) -> Callable[[], Sample]:
     def work(topic: str) -> Sample:
-        ran, found = publish(bench, city, compression, topic)
+        ran, found = publish(bench, city, compression, topic, *flags)
         return Sample.of(ran, found["delivered"], found["bytes"], found["seconds"])
 
     return lambda: on_new_topic(bench, work)
@@ -153,7 +155,8 @@ FIGURE = Figure(
     "City → Kafka",
     "A real Kafka on this machine, topics of 4 partitions, acks=all, the client and the broker sharing the cores. "
     "`citystream simulate --to kafka` generates, encodes, keys by deviceId and sends idempotently, without record "
-    "headers; its reference records go first and are paid for, and in its bytes, but not counted. "
+    "headers; its reference records go first and are paid for, and in its bytes, but not counted. With Arrow IPC a "
+    "message holds the events of one partition out of one window; events are counted. "
     "`kafka-producer-perf-test` sends as many ready messages to as many partitions, with the same acks and "
     f"compression, random ones of {PAYLOADS:,} of ours and so of the same size, without keys: once with its own "
     "batching (batch.size 16,384, linger.ms 5, buffer.memory 32 MiB, Kafka 4's defaults), once with what "

@@ -211,7 +211,7 @@ mod tests {
         assert!(gps.starts_with(&["id", "device_id", "timestamp", "speed", "direction", "vehicle_type", "sent_at"]));
         assert!(of(&snake, Stream::Weather).contains(&"air_quality_index"));
         assert!(of(&snake, Stream::Traffic).contains(&"p85_speed"));
-        assert_eq!(of(&snake, Stream::TruthCrossing)[3..], ["t_in", "t_out"]);
+        assert_eq!(of(&snake, Stream::TruthCrossing)[4..], ["t_in", "t_out"]);
         let road = &snake.of(Stream::Reference)[2];
         assert_eq!((road.name.as_str(), road.inner[2].name.as_str()), ("road", "road_class"));
         assert_eq!(names(Case::Camel, &[]).unwrap(), *Names::contract());
