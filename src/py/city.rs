@@ -14,6 +14,7 @@ use super::blocking;
 use super::error::to_py;
 use crate::city::CityOptions;
 use crate::city::saved::SavedTrace;
+use crate::city::trace::CAMERA_INTERVAL;
 use crate::codec::names::{Case, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::RegistryOptions;
@@ -32,7 +33,8 @@ pub struct City {
 impl City {
     #[new]
     #[pyo3(signature = (*, seed, vehicles, start_ms, duration_ms, part = 0, parts = 1, threads = 0, streams = None,
-        faults = None, scenario = None, trace = None, compat = false, snapshots = None, snapshot_every_ms = 60_000))]
+        faults = None, scenario = None, trace = None, compat = false, snapshots = None,
+        snapshot_every_ms = 60_000))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn new(
         py: Python<'_>,
@@ -97,7 +99,7 @@ impl City {
         options.set_item("streams", sensors.streams.iter().map(|s| s.name()).collect::<Vec<_>>())?;
         options.set_item("faults", values_dict(py, &sensors.faults)?)?;
         options.set_item("snapshots", self.source.pictures().map(|folder| folder.display().to_string()))?;
-        options.set_item("snapshot_every_ms", sensors.snapshots)?;
+        options.set_item("snapshot_every_ms", sensors.snapshots.unwrap_or(CAMERA_INTERVAL))?;
         Ok(options)
     }
 

@@ -18,6 +18,7 @@ import pytest
 from cities import small
 
 import citystream as cs
+from citystream import _core
 
 ROOT = Path(__file__).parents[2]
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
@@ -390,3 +391,9 @@ class TestCompat:
         whole = {row["id"] for row in city.rows("traffic")}
         assert whole == {row["id"] for n in range(3) for row in city.part(n, 3).rows("traffic")}
         assert "drop" in pa.table(city.truth.faults)["kind"].to_pylist()
+
+
+@pytest.mark.parametrize("given", [{}, {"snapshots": "pictures", "snapshot_every": "5min"}, {"compat": True}])
+def test_the_cores_options_make_the_same_city(given):
+    city = cs.City(vehicles=50, duration="10min", **given)
+    assert _core.City(**city.core.options).options == city.core.options
