@@ -5,6 +5,7 @@
 
 pub mod arrow_ipc;
 pub mod avro;
+mod batch;
 mod build;
 pub mod corrupt;
 mod format;

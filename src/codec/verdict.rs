@@ -1,6 +1,6 @@
 //! The verdicts on the records of a batch.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, BinaryArray, RecordBatch};
 
 use crate::schema::{Decoded, Stream};
 
@@ -32,6 +32,21 @@ impl Verdict {
         self.error_reason.push(reason);
         self.error_detail.push(detail);
     }
+
+    /// The bytes of a record; where it has none, or more than `most`, that is the verdict.
+    pub(super) fn bytes<'a>(&mut self, values: &'a BinaryArray, row: usize, most: usize) -> Option<&'a [u8]> {
+        if values.is_null(row) {
+            self.bad(row, "value", "tombstone", "the record has no value".to_owned());
+            return None;
+        }
+        let bytes = values.value(row);
+        if bytes.len() > most {
+            self.bad(row, "value", "too_large", format!("{} bytes, over the limit of {most}", bytes.len()));
+            return None;
+        }
+        Some(bytes)
+    }
+
     /// With the rows of those that can.
     pub(super) fn decoded(self, stream: Stream, batch: RecordBatch) -> Decoded {
         let Verdict { good, bad, error_stage, error_reason, error_detail } = self;

@@ -48,16 +48,7 @@ impl Decoder {
         let schema = decoded_schema(self.stream);
         let mut batches = Vec::new();
         for row in 0..values.len() {
-            if values.is_null(row) {
-                verdict.bad(row, "value", "tombstone", "the record has no value".to_owned());
-                continue;
-            }
-            let bytes = values.value(row);
-            if bytes.len() > MAX_RECORD_BYTES {
-                let detail = format!("{} bytes, over the limit of {MAX_RECORD_BYTES}", bytes.len());
-                verdict.bad(row, "value", "too_large", detail);
-                continue;
-            }
+            let Some(bytes) = verdict.bytes(values, row, MAX_RECORD_BYTES) else { continue };
             match self.message(bytes) {
                 Ok((rows, mut columns)) => {
                     verdict.good.resize(verdict.good.len() + rows, row as u32);

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, Fields, Float64Type, Schem
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
-use crate::codec::json::{key_column, missing, mistyped};
+use crate::codec::batch::{key_column, missing, mistyped};
 use crate::codec::names::{Names, WireName};
 use crate::error::{Error, Result};
 use crate::schema::{Events, Field, Harm, Kind, Messages, Stream};

@@ -146,16 +146,7 @@ impl Decoder {
     pub fn decode_values(&mut self, values: &BinaryArray) -> Result<Decoded> {
         let mut verdict = Verdict::with_capacity(values.len());
         for row in 0..values.len() {
-            if values.is_null(row) {
-                verdict.bad(row, "value", "tombstone", "the record has no value".to_owned());
-                continue;
-            }
-            let bytes = values.value(row);
-            if bytes.len() > MAX_RECORD_BYTES {
-                let detail = format!("{} bytes, over the limit of {MAX_RECORD_BYTES}", bytes.len());
-                verdict.bad(row, "value", "too_large", detail);
-                continue;
-            }
+            let Some(bytes) = verdict.bytes(values, row, MAX_RECORD_BYTES) else { continue };
             let id = match bytes {
                 &[MAGIC, a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
                 [MAGIC, ..] => {

@@ -1,14 +1,13 @@
 //! Events → messages: from Arrow arrays straight to bytes.
 
 use arrow::array::{
-    Array, BinaryArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use super::MAGIC;
+use crate::codec::batch::{key_column, message_end, messages, missing, mistyped};
 use crate::codec::corrupt::{Damage, cut_at, damage, push_pill};
-use crate::codec::json::{key_column, missing, mistyped};
 use crate::error::{Error, Result};
 use crate::schema::{Events, Field, Harm, Kind, Messages, Stream};
 
@@ -66,16 +65,10 @@ impl Encoder {
                 }
                 Some(_) => return Err(unable(*stream, harm.get(row).copied().unwrap_or(Harm::None))),
             }
-            offsets.push(i32::try_from(out.len()).map_err(|_| {
-                Error::config(format!("{}: {} rows make over 2 GiB of messages", stream.name(), batch.num_rows()))
-                    .help("Use smaller batches")
-            })?);
+            offsets.push(message_end(events, out.len())?);
         }
         self.bytes_per_row = out.len() / batch.num_rows().max(1) + 1;
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let nulls = harm.contains(&Harm::Tombstone).then(|| harm.iter().map(|h| *h != Harm::Tombstone).collect());
-        let values = BinaryArray::try_new(offsets, Buffer::from_vec(out), nulls.map(NullBuffer::new))?;
-        Ok(Messages { stream: *stream, keys, values })
+        messages(events, keys, offsets, out)
     }
 }
 

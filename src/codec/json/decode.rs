@@ -80,16 +80,7 @@ impl Decoder {
         self.rescued.reserve(values.len());
         let all = AllText::new(values);
         for row in 0..values.len() {
-            if values.is_null(row) {
-                verdict.bad(row, "value", "tombstone", "the record has no value".to_owned());
-                continue;
-            }
-            let bytes = values.value(row);
-            if bytes.len() > self.max_bytes {
-                let detail = format!("{} bytes, over the limit of {}", bytes.len(), self.max_bytes);
-                verdict.bad(row, "value", "too_large", detail);
-                continue;
-            }
+            let Some(bytes) = verdict.bytes(values, row, self.max_bytes) else { continue };
             let text = match all.row(row) {
                 Some(text) => text,
                 None => match std::str::from_utf8(bytes) {

@@ -1,17 +1,17 @@
 //! Events → messages: from Arrow arrays straight to bytes.
 
 use arrow::array::{
-    Array, BinaryArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use super::escape::{is_clean, push_escaped};
 use super::number::{push_double, push_int};
 use super::time::TimeWriter;
+use crate::codec::batch::{key_column, message_end, messages, missing, mistyped};
 use crate::codec::corrupt::{Damage, cut_at, damage, push_pill};
 use crate::codec::names::{Names, WireName};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::schema::{Events, Field, Harm, Kind, Messages, Stream};
 
 /// Encodes `events`; see [`Encoder::encode`].
@@ -107,17 +107,11 @@ impl Encoder {
                     }
                 }
             }
-            offsets.push(i32::try_from(out.len()).map_err(|_| {
-                Error::config(format!("{}: {} rows make over 2 GiB of messages", stream.name(), batch.num_rows()))
-                    .help("Use smaller batches")
-            })?);
+            offsets.push(message_end(events, out.len())?);
         }
 
         self.bytes_per_row = out.len() / batch.num_rows().max(1) + 1;
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let nulls = harm.contains(&Harm::Tombstone).then(|| harm.iter().map(|h| *h != Harm::Tombstone).collect());
-        let values = BinaryArray::try_new(offsets, Buffer::from_vec(out), nulls.map(NullBuffer::new))?;
-        Ok(Messages { stream: *stream, keys, values })
+        messages(events, keys, offsets, out)
     }
 
     /// Takes the memory of messages that are no longer needed for the next batch, if nobody shares it.
@@ -143,21 +137,6 @@ impl Encoder {
             cells: columns.collect::<Result<_>>()?,
         })
     }
-}
-
-pub(in crate::codec) fn key_column(stream: Stream, batch: &RecordBatch) -> Result<StringArray> {
-    let name = stream.key_column();
-    let array = batch.column_by_name(name).and_then(|a| a.as_any().downcast_ref::<StringArray>());
-    array.cloned().ok_or_else(|| Error::config(format!("{}: no text column {name:?} for the keys", stream.name())))
-}
-
-pub(in crate::codec) fn missing(stream: Stream, field: &Field) -> Error {
-    Error::new(ErrorKind::Config, format!("{}: column {:?} is missing", stream.name(), field.name))
-}
-
-pub(in crate::codec) fn mistyped(stream: Stream, field: &Field, array: &dyn Array) -> Error {
-    let (expected, found) = (field.kind.to_arrow(), array.data_type());
-    Error::new(ErrorKind::Config, format!("{}: column {:?} is {found}, expected {expected}", stream.name(), field.name))
 }
 
 /// Appends the first `len` of `bytes`. A copy of known size is a few moves; one of unknown size is a call.

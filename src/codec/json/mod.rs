@@ -37,5 +37,4 @@ pub use encode::{Encoder, encode, encode_row_clean};
 pub use parse::MAX_DEPTH;
 pub use row::row_from_json;
 
-pub(super) use encode::{key_column, missing, mistyped};
 pub(super) use time::TimeReader;
