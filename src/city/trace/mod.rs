@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::clock::SECOND;
 use super::weather::CellRow;
 
-/// A vehicle's passage over a road, by the flow; the vehicle itself follows within [`SMOOTHING`](super::motion::SMOOTHING). It is final when the vehicle
+/// A vehicle's passage over a road, by the flow; the vehicle itself follows within [`SMOOTHING`]. It is final when the vehicle
 /// has left; before, `t_out` is [`OPEN`].
+///
+/// [`SMOOTHING`]: super::motion::SMOOTHING
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
     /// The vehicle.
@@ -51,8 +53,10 @@ pub struct Leaving {
     pub number: u32,
 }
 
-/// The beginning of a vehicle's stay at the end of a road, where it has come to a stand [`SMOOTHING`](super::motion::SMOOTHING) after its trip's last
+/// The beginning of a vehicle's stay at the end of a road, where it has come to a stand [`SMOOTHING`] after its trip's last
 /// exit; it lasts until the vehicle's next crossing.
+///
+/// [`SMOOTHING`]: super::motion::SMOOTHING
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stay {
     /// The vehicle.
@@ -173,7 +177,9 @@ pub struct TraceRows {
     pub entries: Vec<Crossing>,
     /// Exits up to `to +` [`LOOK_AHEAD`], by time. Those of the first rows begin with what is still felt on the roads.
     pub exits: Vec<Leaving>,
-    /// By `since`. Those of the first rows begin [`SMOOTHING`](super::motion::SMOOTHING) before `from`.
+    /// By `since`. Those of the first rows begin [`SMOOTHING`] before `from`.
+    ///
+    /// [`SMOOTHING`]: super::motion::SMOOTHING
     pub stays: Vec<Stay>,
     /// By time.
     pub incidents: Vec<IncidentStep>,
