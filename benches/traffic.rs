@@ -15,8 +15,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use _core::city::fleet::pace_rank;
-use _core::city::flow::{Course, Drivers, Entry, Exit, Flow, NOWHERE};
-use _core::city::lanes::OnLane;
+use _core::city::flow::{Ahead, Course, Drivers, Entry, Exit, Flow, NOWHERE};
 use _core::city::network::Network;
 use _core::city::rng::{Purpose, Rng};
 use _core::city::routes::{GROUPS, Routes};
@@ -39,7 +38,6 @@ struct World<'a> {
     side: i64,
     rng: Rng,
     free: Vec<f32>,
-    on: Vec<OnLane>,
     drivers: Vec<Driver>,
     arrived: Vec<(u32, u32)>,
     entries: Vec<Entry>,
@@ -70,7 +68,6 @@ impl<'a> World<'a> {
             side: side as i64,
             rng,
             free: network.roads.iter().map(|r| (r.length / r.class.limit_kmh() * 3_600.0) as f32).collect(),
-            on: vec![OnLane::EMPTY; network.lanes.count()],
             drivers: (0..vehicles).map(driver).collect(),
             arrived: Vec::new(),
             entries: Vec::new(),
@@ -120,22 +117,17 @@ impl Drivers for World<'_> {
         Course { free, next: next.map_or(NOWHERE, |road| self.network.lanes.liked(road, driver.rank)) }
     }
 
-    fn steers(&mut self, vehicle: u32, lane: u32, time: i64) -> u32 {
+    fn steers(&self, vehicle: u32, lane: u32, time: i64, ahead: Ahead<'_>) -> u32 {
         let (road, _) = self.network.lanes.road(lane);
         let free = (self.free[road as usize] * self.drivers[vehicle as usize].slowness) as i64;
-        let lane = self.network.lanes.choose(lane, time + free, &self.on);
-        self.on[lane as usize].vehicles += 1;
-        lane
+        self.network.lanes.choose(lane, time + free, |lane| ahead.last_arrive(lane), |lane| ahead.vehicles(lane))
     }
 
-    fn expects(&mut self, lane: u32, arrive: i64) {
-        self.on[lane as usize].arrive = arrive;
-    }
+    fn expects(&mut self, _arrive: i64) {}
 
     fn exits(&mut self, exit: Exit) {
         self.exits.push((exit.time, exit.road, exit.number));
         self.on_roads -= 1;
-        self.on[exit.road as usize].vehicles -= 1;
         self.crossings += 1;
         if exit.last {
             self.arrived.push((exit.vehicle, self.network.lanes.road(exit.road).0));

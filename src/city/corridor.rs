@@ -57,7 +57,7 @@ impl Drivers for Travellers {
         Course { free: self.free, next: if road + 1 < self.roads { road + 1 } else { NOWHERE } }
     }
 
-    fn expects(&mut self, _road: u32, _arrive: i64) {}
+    fn expects(&mut self, _arrive: i64) {}
 
     fn exits(&mut self, Exit { time, road, vehicle, .. }: Exit) {
         self.passages.push(Passage { vehicle, road, t_in: self.entered[vehicle as usize], t_out: time });

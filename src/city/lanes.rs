@@ -7,8 +7,6 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use super::flow::Spec;
 
 /// A lane has a queue where those on it would have less than so many metres each `[assumed]`; at capacity they have 28 at
@@ -34,20 +32,6 @@ struct Limits {
     headway: u32,
     /// So many are a queue.
     queued: u32,
-}
-
-/// Who is on a lane.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct OnLane {
-    /// When the last that came could be at the end.
-    pub arrive: i64,
-    /// Vehicles on it or at its start.
-    pub vehicles: u32,
-}
-
-impl OnLane {
-    /// Nobody is.
-    pub const EMPTY: Self = Self { arrive: i64::MIN / 2, vehicles: 0 };
 }
 
 impl Lanes {
@@ -99,23 +83,21 @@ impl Lanes {
     }
 
     /// The lane that it takes instead of the liked one, being at the road's start: it could be at the end at `arrive` if
-    /// nobody were in its way.
+    /// nobody were in its way. Of a lane, `last` tells when the last that came could be at the end, and `vehicles` how many
+    /// there are.
     #[inline]
-    pub fn choose(&self, liked: u32, arrive: i64, on: &[OnLane]) -> u32 {
+    pub fn choose(&self, liked: u32, arrive: i64, last: impl Fn(u32) -> i64, vehicles: impl Fn(u32) -> u32) -> u32 {
         let road = self.roads[liked as usize];
         let lanes = self.of(road);
         let Limits { headway, queued } = self.limits[road as usize];
-        let lane = &on[liked as usize];
-        if lane.vehicles >= queued {
-            return lanes.min_by_key(|l| (on[*l as usize].vehicles, *l != liked)).unwrap_or(liked);
+        if vehicles(liked) >= queued {
+            return lanes.min_by_key(|l| (vehicles(*l), *l != liked)).unwrap_or(liked);
         }
-        if lane.arrive + i64::from(headway) <= arrive + PATIENCE {
+        if last(liked) + i64::from(headway) <= arrive + PATIENCE {
             return liked;
         }
         // Those that hold nobody up are alike.
-        lanes
-            .min_by_key(|l| (on[*l as usize].arrive.max(arrive - i64::from(headway)), l.abs_diff(liked)))
-            .unwrap_or(liked)
+        lanes.min_by_key(|l| (last(*l).max(arrive - i64::from(headway)), l.abs_diff(liked))).unwrap_or(liked)
     }
 }
 
@@ -153,9 +135,8 @@ mod tests {
     fn drivers_leave_the_lane_they_like_where_they_are_held_up_or_would_queue() {
         let lanes = lanes(&[3]);
         // The one ahead of a driver who could be there at 10 s arrives then; a headway is 2,036 ms.
-        let chosen = |liked, arrive: [i64; 3], vehicles: [u32; 3]| {
-            let on: Vec<OnLane> = (0..3).map(|l| OnLane { arrive: arrive[l], vehicles: vehicles[l] }).collect();
-            lanes.choose(liked, 10_000, &on)
+        let chosen = |liked, last: [i64; 3], vehicles: [u32; 3]| {
+            lanes.choose(liked, 10_000, |lane| last[lane as usize], |lane| vehicles[lane as usize])
         };
         assert_eq!(chosen(1, [0, 10_900, 0], [1, 1, 1]), 1, "hardly held up");
         assert_eq!(chosen(1, [11_000, 11_000, 9_500], [1, 1, 1]), 2, "the freest lane");

@@ -14,9 +14,8 @@ use super::City;
 use super::clock::{self, HOUR, MINUTE};
 use super::demand;
 use super::fleet::{pace_on, pace_rank};
-use super::flow::{CLOSED, Course, Drivers, Entry, Exit, Flow, NOWHERE};
+use super::flow::{Ahead, CLOSED, Course, Drivers, Entry, Exit, Flow, NOWHERE};
 use super::incidents::{self, Incident};
-use super::lanes::OnLane;
 use super::motion::SMOOTHING;
 use super::routes::{GROUPS, Routes};
 use super::trace::{Crossing, IncidentKind, LOOK_AHEAD, Leaving, OPEN, Stay, TraceRows};
@@ -108,8 +107,6 @@ pub(super) struct Live {
     pub vehicles: Vec<State>,
     /// For each road, lanes blocked by incidents.
     pub blocked: Vec<u8>,
-    /// By lane.
-    on: Vec<OnLane>,
     /// For each road, whether nobody is let out.
     closed: Vec<bool>,
     /// For each road, the milliseconds that it takes at the limit in the present weather.
@@ -331,7 +328,6 @@ impl World {
             queue: BinaryHeap::new(),
             vehicles: Vec::with_capacity(city.fleet.vehicles.len()),
             blocked: vec![0; roads],
-            on: vec![OnLane::EMPTY; network.lanes.count()],
             closed: vec![false; roads],
             drive_ms: vec![0.0; roads],
             delays: vec![(0, 0); roads],
@@ -477,19 +473,16 @@ impl Drivers for World {
         Course { free, next: next.map_or(NOWHERE, |road| city.network.lanes.liked(road, driver.rank)) }
     }
 
-    fn steers(&mut self, vehicle: u32, lane: u32, time: i64) -> u32 {
+    fn steers(&self, vehicle: u32, lane: u32, time: i64, ahead: Ahead<'_>) -> u32 {
         let lanes = &self.city.network.lanes;
         let (road, _) = lanes.road(lane);
         let pace =
             pace_on(f64::from(self.live.vehicles[vehicle as usize].pace), self.city.network.roads[road as usize].class);
         let free = (f64::from(self.live.drive_ms[road as usize]) / pace) as i64;
-        let lane = lanes.choose(lane, time + free, &self.live.on);
-        self.live.on[lane as usize].vehicles += 1;
-        lane
+        lanes.choose(lane, time + free, |lane| ahead.last_arrive(lane), |lane| ahead.vehicles(lane))
     }
 
-    fn expects(&mut self, lane: u32, arrive: i64) {
-        self.live.on[lane as usize].arrive = arrive;
+    fn expects(&mut self, arrive: i64) {
         if let Some(entry) = self.live.rows.entries.last_mut().filter(|_| self.recording) {
             entry.arrive = arrive;
         }
@@ -498,7 +491,6 @@ impl Drivers for World {
     fn exits(&mut self, exit: Exit) {
         let Exit { time, road: queue, vehicle: v, number, arrive, last } = exit;
         let (r, lane) = self.city.network.lanes.road(queue);
-        self.live.on[queue as usize].vehicles -= 1;
         if self.recording {
             self.live.rows.exits.push(Leaving { time, road: r, lane, number });
         }

@@ -31,7 +31,7 @@ impl Drivers for Wanderers<'_> {
         Course { free, next: if *left == 0 { NOWHERE } else { ways[draw as usize] } }
     }
 
-    fn expects(&mut self, _road: u32, _arrive: i64) {}
+    fn expects(&mut self, _arrive: i64) {}
 
     fn exits(&mut self, exit: Exit) {
         self.exits.push(exit);

@@ -39,7 +39,7 @@ impl Drivers for Log {
         Course { free: self.free[entry.road as usize], next }
     }
 
-    fn expects(&mut self, _road: u32, arrive: i64) {
+    fn expects(&mut self, arrive: i64) {
         self.arrive.push(arrive);
     }
 

@@ -82,15 +82,36 @@ pub struct Exit {
     pub last: bool,
 }
 
+/// The roads as a driver sees them who is about to enter one.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead<'a> {
+    roads: &'a [Road],
+    kerbs: &'a [VecDeque<u32>],
+}
+
+impl Ahead<'_> {
+    /// Vehicles on `road`, and those that want to set off on it.
+    #[inline]
+    pub fn vehicles(&self, road: u32) -> u32 {
+        self.roads[road as usize].occupancy() + self.kerbs[road as usize].len() as u32
+    }
+
+    /// When the last that entered `road` could be at its end ([`Exit::arrive`]); long ago where none has.
+    #[inline]
+    pub fn last_arrive(&self, road: u32) -> i64 {
+        self.roads[road as usize].last_arrive
+    }
+}
+
 /// Who drives: answers to what happens on the roads.
 pub trait Drivers {
     /// A vehicle enters a road.
     fn enters(&mut self, entry: Entry) -> Course;
     /// When it could be at the end of the road ([`Exit::arrive`]), right after [`Drivers::enters`].
-    fn expects(&mut self, road: u32, arrive: i64);
+    fn expects(&mut self, arrive: i64);
     /// A vehicle is at the start of `road`, which it wants into, for the first time: the road that it takes, which may be
     /// another one that begins there.
-    fn steers(&mut self, _vehicle: u32, road: u32, _time: i64) -> u32 {
+    fn steers(&self, _vehicle: u32, road: u32, _time: i64, _ahead: Ahead<'_>) -> u32 {
         road
     }
     /// A vehicle leaves a road.
@@ -174,7 +195,7 @@ impl Flow {
 
     /// A vehicle wants to set off at the start of `road`. It enters when there is room.
     pub fn depart(&mut self, time: i64, vehicle: u32, road: u32, drivers: &mut impl Drivers) {
-        let road = drivers.steers(vehicle, road, time);
+        let road = drivers.steers(vehicle, road, time, Ahead { roads: &self.roads, kerbs: &self.kerbs });
         let kerb = self.roads.len() as u32 + road;
         self.kerbs[road as usize].push_back(vehicle);
         if self.approaches[kerb as usize].target == NOWHERE {
@@ -317,7 +338,8 @@ impl Flow {
         let r = &self.roads[road as usize];
         let slot = &mut self.slots[(r.first_slot + r.head) as usize];
         if slot.next != NOWHERE {
-            slot.next = drivers.steers(slot.vehicle, slot.next, time);
+            let ahead = Ahead { roads: &self.roads, kerbs: &self.kerbs };
+            slot.next = drivers.steers(slot.vehicle, slot.next, time, ahead);
         }
         let next = slot.next;
         self.approaches[road as usize].due = NEVER;
@@ -477,7 +499,7 @@ impl Flow {
         r.last_entry = time;
         r.last_arrive = arrive;
         let alone = r.occupancy() == 1;
-        drivers.expects(road, arrive);
+        drivers.expects(arrive);
         if alone {
             let ready = self.ready(road, time);
             self.schedule(road, ready);
