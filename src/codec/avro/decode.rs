@@ -426,25 +426,11 @@ impl Column {
             (Column::Time(times), Type::Text) => return Ok(push_some(times, work.times.read(reader.text()?))),
             (Column::Point(points), Type::Array(item)) => return point(points, reader, item),
             (Column::Ints(lists), Type::Array(item)) => {
-                let mut fits = true;
-                reader
-                    .items(|reader| {
-                        fits = fits && int_or_null(&mut lists.items, reader, item)?;
-                        if fits { Ok(()) } else { Err(reader.fail(UNFIT, "")) }
-                    })
-                    .or_else(unfit)?;
-                return Ok(end(lists, fits));
+                return list(lists, reader, |ints, reader| int_or_null(ints, reader, item));
             }
             (Column::Line(lists), Type::Array(item)) => {
                 let Type::Array(item) = &**item else { return Ok(false) };
-                let mut fits = true;
-                reader
-                    .items(|reader| {
-                        fits = fits && point(&mut lists.items, reader, item)?;
-                        if fits { Ok(()) } else { Err(reader.fail(UNFIT, "")) }
-                    })
-                    .or_else(unfit)?;
-                return Ok(end(lists, fits));
+                return list(lists, reader, |points, reader| point(points, reader, item));
             }
             (Column::Struct(inner), Type::Record(number)) if step.record == Some(*number) => {
                 reader.enter()?;
@@ -529,17 +515,28 @@ impl Column {
 /// Ends the reading of a list whose item does not fit; never leaves this file.
 const UNFIT: &str = "";
 
-fn unfit(fault: Fault) -> Read<()> {
-    if fault.reason == UNFIT { Ok(()) } else { Err(fault) }
+/// Reads the items of an array up to one that does not fit; whether all did.
+fn all_fit(reader: &mut Reader, mut item: impl FnMut(&mut Reader) -> Read<bool>) -> Read<bool> {
+    let read = reader.items(|reader| if item(reader)? { Ok(()) } else { Err(reader.fail(UNFIT, "")) });
+    match read {
+        Err(fault) if fault.reason == UNFIT => Ok(false),
+        read => read.map(|()| true),
+    }
 }
 
-fn end<I: Items>(lists: &mut Lists<I>, fits: bool) -> bool {
+/// Appends a list, or nothing where an item does not fit.
+fn list<I: Items>(
+    lists: &mut Lists<I>,
+    reader: &mut Reader,
+    mut item: impl FnMut(&mut I, &mut Reader) -> Read<bool>,
+) -> Read<bool> {
+    let fits = all_fit(reader, |reader| item(&mut lists.items, reader))?;
     if fits {
         lists.end_value();
     } else {
         lists.drop_open();
     }
-    fits
+    Ok(fits)
 }
 
 fn push_some<T: arrow::array::ArrowPrimitiveType>(numbers: &mut Numbers<T>, value: Option<T::Native>) -> bool {
@@ -581,24 +578,14 @@ fn number(reader: &mut Reader, kind: &Type) -> Read<Option<f64>> {
 
 fn point(points: &mut Points, reader: &mut Reader, item: &Type) -> Read<bool> {
     let (mut found, mut count) = ([0.0; 2], 0);
-    reader
-        .items(|reader| {
-            let (Some(value), Some(place)) = (number(reader, item)?, found.get_mut(count)) else {
-                return Err(reader.fail(UNFIT, ""));
-            };
-            (*place, count) = (value, count + 1);
-            Ok(())
-        })
-        .or_else(|fault| {
-            if fault.reason == UNFIT {
-                count = usize::MAX;
-                Ok(())
-            } else {
-                Err(fault)
-            }
-        })?;
-    if count == 2 {
+    let fits = all_fit(reader, |reader| {
+        let (Some(value), Some(place)) = (number(reader, item)?, found.get_mut(count)) else { return Ok(false) };
+        (*place, count) = (value, count + 1);
+        Ok(true)
+    })?;
+    let fits = fits && count == 2;
+    if fits {
         points.push(found[0], found[1]);
     }
-    Ok(count == 2)
+    Ok(fits)
 }
