@@ -334,7 +334,7 @@ class Producer:
 
         Returns:
             `delivered` and `failed` (events by stream), `reference`, `queued`, `resumed` (events that stood there),
-            `bytes`, `seconds`, `errors` (texts).
+            `bytes`, `seconds`, `behind` (seconds behind the pace), `errors` (texts).
         """
     def publish_arrow(self, stream: str, data: Any, *, progress: _Progress) -> dict[str, Any]:
         """Sends Arrow data that has the stream's columns; returns the same as `publish_city`."""

@@ -76,6 +76,8 @@ def test_what_is_published_is_told(runs):
     assert sum(sent["citystream_publish_delivered_bytes_total"].values()) == report.bytes > 1_000_000
     assert sent["citystream_build_info"] == {(cs.__version__,): 1}
     seconds, rate = (sent[f"citystream_publish_{name}"][()] for name in ("seconds", "events_per_second"))
+    # As fast as it goes is behind no pace.
+    assert sent["citystream_publish_behind_seconds"] == {(): 0}
     assert rate * seconds == pytest.approx(report.delivered + report.reference)
     assert report.rate == pytest.approx(report.delivered / report.seconds)
     # The report of the end has the same totals, over the time since the beginning.

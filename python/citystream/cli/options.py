@@ -170,6 +170,20 @@ class KafkaOptions:
 
 
 @dataclass(frozen=True)
+class QueueOptions:
+    """What a publisher holds, and for how long; see docs/delivery.md."""
+
+    linger: Annotated[str | None, _kafka("How long an event waits for others to share its batch.")] = None
+    queue_messages: Annotated[int | None, _kafka("Events held until they are acknowledged.")] = None
+    queue_mib: Annotated[int | None, _kafka("MiB held, likewise.")] = None
+    delivery_timeout: Annotated[str | None, _kafka("After this time without an answer an event has failed.")] = None
+
+    def keywords(self, settings: Settings) -> dict[str, Any]:
+        """What `Publisher` takes."""
+        return {f.name: settings.get(f"kafka.{f.name}", getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
 class MetricsOptions:
     """Whether and where Prometheus finds the figures."""
 

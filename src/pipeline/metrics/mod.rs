@@ -150,6 +150,8 @@ impl Publishing {
         let seconds = self.began.elapsed().as_secs_f64();
         let rate = per_second(report.delivered(), seconds);
         page.family("citystream_publish_seconds", Gauge, "Since the publisher was opened.", [(vec![], seconds)]);
+        let help = "Seconds by which a paced run is behind its pace.";
+        page.family("citystream_publish_behind_seconds", Gauge, help, [(vec![], report.behind.as_secs_f64())]);
         let help = "Delivered events in a second, on average since the publisher was opened.";
         page.family("citystream_publish_events_per_second", Gauge, help, [(vec![], rate)]);
     }
