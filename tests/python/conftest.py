@@ -103,6 +103,16 @@ def broker() -> Iterator[Any]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A local Spark that reads Kafka and Delta tables."""
+    from services.spark import spark
+
+    session = spark()
+    yield session
+    session.stop()
+
+
 @pytest.fixture
 def topics() -> dict[str, str]:
     """Topics of this test alone."""
