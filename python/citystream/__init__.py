@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .faults import scenarios as scenarios
     from .kafka import Publisher as Publisher
     from .lake import Lake as Lake
+    from .rules import silver as silver
 
     __version__: str
 
@@ -57,6 +58,7 @@ _HOMES = {
     "build_info": "_core",
     "realism": "realism",
     "scenarios": "faults",
+    "silver": "rules",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604

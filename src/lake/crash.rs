@@ -21,6 +21,8 @@ pub const CRASH_POINTS: &[&str] = &[
     "bronze_after_file",
     "bronze_before_commit",
     "bronze_after_commit",
+    "gap_before_row",
+    "gap_after_row",
     "checkpoint_before",
     "checkpoint_after",
     "silver_before_files",

@@ -86,10 +86,16 @@ impl FileSet {
 
     /// Publishes what is open and returns every file's entry for the log.
     pub(crate) fn finish(&mut self) -> Result<&[Add]> {
+        self.roll()?;
+        Ok(&self.done)
+    }
+
+    /// Closes what is open, since no more rows of those partitions come: only the files to come need memory then.
+    pub(crate) fn roll(&mut self) -> Result<()> {
         while let Some(file) = self.open.pop() {
             self.close(file)?;
         }
-        Ok(&self.done)
+        Ok(())
     }
 
     fn start(&mut self, values: &Values) -> Result<FileWriter> {

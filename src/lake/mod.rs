@@ -34,7 +34,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::schema::{BRONZE_PARTITIONS, SIDE_PARTITION, SILVER_PARTITION, Side, Stream, bronze_schema, silver_schema};
+use crate::schema::{
+    BRONZE_PARTITIONS, GAP_TABLE, SIDE_PARTITION, SILVER_PARTITION, Side, Stream, bronze_schema, gap_schema,
+    silver_schema,
+};
 use crate::storage::{create_folders, write_new};
 use table::Table;
 
@@ -136,6 +139,7 @@ impl Lake {
         for stream in Stream::EVENTS.into_iter().chain([Stream::Reference]) {
             self.bronze_table(stream)?;
         }
+        self.gap_table()?;
         for stream in Stream::EVENTS {
             self.silver_table(stream)?;
         }
@@ -149,6 +153,12 @@ impl Lake {
         let table = self.table(&format!("bronze.{}", stream.name()))?;
         let text = format!("every record of the stream {}, as it came", stream.name());
         table.ensure(&bronze_schema(stream), &BRONZE_PARTITIONS, &text)?;
+        Ok(table)
+    }
+
+    pub(crate) fn gap_table(&self) -> Result<Arc<Table>> {
+        let table = self.table(&format!("bronze.{GAP_TABLE}"))?;
+        table.ensure(&gap_schema(), &[], "offsets that a topic had lost before they were read")?;
         Ok(table)
     }
 
@@ -229,12 +239,21 @@ impl Lake {
     /// # Errors
     /// As [`Lake::snapshot`]; `Table` where the log no longer reaches back to `since`.
     pub fn changes(&self, name: &str, since: i64) -> Result<Vec<DataFile>> {
+        self.changes_between(name, since, i64::MAX)
+    }
+
+    /// As [`Lake::changes`], up to version `until` where the table has come further.
+    ///
+    /// # Errors
+    /// As [`Lake::changes`].
+    pub fn changes_between(&self, name: &str, since: i64, until: i64) -> Result<Vec<DataFile>> {
         let table = self.table(name)?;
         let state = table.state()?;
-        if since < 0 {
+        if since < 0 && state.version <= until {
             return table.files(&state);
         }
-        Ok(table.changes(since, state.version)?.into_iter().flat_map(|(_, files)| files).collect())
+        let changes = table.changes(since, until.min(state.version))?;
+        Ok(changes.into_iter().flat_map(|(_, files)| files).collect())
     }
 
     /// The rows of the newest snapshot: `columns` of it, or all.

@@ -16,8 +16,10 @@ mod trace;
 mod wire;
 mod write;
 
-pub use ingest::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, PartitionProgress, ingest_city, ingest_kafka};
-pub use metrics::{Metrics, Server};
+pub use ingest::{
+    Ingested, KafkaIngest, LostOffsets, OnGap, PREFETCH_BYTES, PartitionProgress, ingest_city, ingest_kafka,
+};
+pub use metrics::{GoldLag, Metrics, Server};
 pub use observe::{Chunk, Results, Source};
 pub use pace::{Pace, Pacer};
 pub use pool::{Pool, in_order, thread_count};

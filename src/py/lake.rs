@@ -14,8 +14,25 @@ use super::error::to_py;
 use super::kafka::security_of;
 use super::metrics::Metrics;
 use crate::error::{Error, Result};
-use crate::lake::{self, BronzeOptions, DataFile, Replace};
-use crate::pipeline::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, ingest_city, ingest_kafka};
+use crate::lake::{self, BronzeOptions, DataFile, Replace, SilverOptions};
+use crate::pipeline::{Cancel, Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, ingest_city, ingest_kafka};
+
+/// Ends a run that follows.
+#[pyclass(module = "citystream", frozen)]
+#[derive(Debug)]
+pub struct Stop(Cancel);
+
+#[pymethods]
+impl Stop {
+    #[new]
+    fn new() -> Self {
+        Self(Cancel::default())
+    }
+
+    fn set(&self) {
+        self.0.cancel();
+    }
+}
 
 /// A folder of Delta tables.
 #[pyclass(module = "citystream", frozen)]
@@ -65,7 +82,7 @@ impl Lake {
     }
 
     #[pyo3(signature = (servers, *, topics, security, follow, on_gap, new_epoch, pipeline, options, timeout_ms,
-        names, rename, schema_registry, metrics, progress))]
+        names, rename, schema_registry, metrics, stop, progress))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn ingest_kafka<'py>(
         &self,
@@ -83,10 +100,12 @@ impl Lake {
         rename: Vec<(String, String)>,
         schema_registry: Option<BTreeMap<String, String>>,
         metrics: Option<PyRef<'py, Metrics>>,
+        stop: Option<PyRef<'py, Stop>>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let began = Instant::now();
         let metrics = metrics.map(|m| Arc::clone(&m.figures));
+        let stop = stop.map(|s| s.0.clone()).unwrap_or_default();
         let prepare = || {
             Ok(KafkaIngest {
                 servers,
@@ -95,6 +114,7 @@ impl Lake {
                 names: names_of(names, Some(rename))?,
                 registry: registry_of(schema_registry)?,
                 follow,
+                stop,
                 on_gap: gap_rule(on_gap)?,
                 prefetch_bytes: options.remove("prefetch_bytes").map_or(PREFETCH_BYTES, |bytes| bytes as usize),
                 bronze: bronze_options(pipeline, new_epoch, &options)?,
@@ -107,21 +127,25 @@ impl Lake {
         report(py, &done, began)
     }
 
-    #[pyo3(signature = (*, progress))]
+    #[pyo3(signature = (*, memory_bytes = None, progress))]
     fn refine_silver<'py>(
         &self,
         py: Python<'py>,
+        memory_bytes: Option<usize>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let mut options = SilverOptions::default();
+        options.memory_bytes = memory_bytes.unwrap_or(options.memory_bytes);
         let done = blocking::run(py, progress, |run| {
             let cancel = run.cancel.clone();
-            self.lake.refine_silver(cancel.flag(), run.progress)
+            self.lake.refine_silver_with(&options, cancel.flag(), run.progress)
         })?;
         let report = PyDict::new(py);
         report.set_item("silver", done.silver)?;
         report.set_item("dead_letter", done.dead_letter)?;
         report.set_item("quarantine", done.quarantine)?;
         report.set_item("duplicate", done.duplicate)?;
+        report.set_item("spilled_bytes", done.spilled_bytes)?;
         report.set_item("seconds", done.seconds)?;
         report.set_item("bronze_versions", done.bronze_versions)?;
         Ok(report)
@@ -146,8 +170,16 @@ impl Lake {
         Ok(snapshot)
     }
 
-    fn changes<'py>(&self, py: Python<'py>, table: &str, since_version: i64) -> PyResult<Bound<'py, PyList>> {
-        let found = py.detach(|| self.lake.changes(table, since_version)).map_err(|e| to_py(py, &e))?;
+    #[pyo3(signature = (table, since_version, until_version = None))]
+    fn changes<'py>(
+        &self,
+        py: Python<'py>,
+        table: &str,
+        since_version: i64,
+        until_version: Option<i64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let until = until_version.unwrap_or(i64::MAX);
+        let found = py.detach(|| self.lake.changes_between(table, since_version, until)).map_err(|e| to_py(py, &e))?;
         files(py, &found)
     }
 
@@ -217,7 +249,8 @@ fn stream(table: &str, snapshot: lake::Snapshot, columns: Option<Vec<String>>) -
 fn gap_rule(name: &str) -> Result<OnGap> {
     match name {
         "error" => Ok(OnGap::Error),
-        other => Err(Error::config(format!("on_gap is {other:?}")).help("The one rule so far is \"error\"")),
+        "record" => Ok(OnGap::Record),
+        other => Err(Error::config(format!("on_gap is {other:?}")).help("Choose from \"error\" and \"record\"")),
     }
 }
 
@@ -258,6 +291,16 @@ fn report<'py>(py: Python<'py>, done: &Ingested, began: Instant) -> PyResult<Bou
         partitions.append(entry)?;
     }
     report.set_item("partitions", partitions)?;
+    let gaps = PyList::empty(py);
+    for gap in &done.gaps {
+        let entry = PyDict::new(py);
+        entry.set_item("topic", &gap.topic)?;
+        entry.set_item("partition", gap.partition)?;
+        entry.set_item("from", gap.from)?;
+        entry.set_item("to", gap.to)?;
+        gaps.append(entry)?;
+    }
+    report.set_item("gaps", gaps)?;
     report.set_item("warnings", done.warnings.clone())?;
     Ok(report)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::seen::Seen;
 use super::{Checked, EXAMPLES, Subject};
 use crate::error::{Context, ErrorKind, Result};
-use crate::lake::bronze::next_offsets;
+use crate::lake::bronze::{all_gaps, next_offsets};
 use crate::lake::go_on;
 use crate::storage::ParquetFile;
 
@@ -52,9 +52,24 @@ pub(super) fn check(subject: &Subject, checked: &mut Checked, cancel: &AtomicBoo
             ));
         }
     }
+    let gaps = all_gaps(&subject.snapshot.txns);
     for ((topic_id, partition), range) in &ranges {
-        let held = seen.get(&(topic_id.clone(), *partition)).map_or(0, |s| s.within(range.from, range.to));
-        checked.offsets_without_rows += (range.to - range.from).unsigned_abs().saturating_sub(held);
+        let seen = seen.get(&(topic_id.clone(), *partition));
+        let held = seen.map_or(0, |s| s.within(range.from, range.to));
+        let mut lost = 0;
+        for gap in gaps.iter().filter(|g| g.topic_id == *topic_id && g.partition == *partition) {
+            let (from, to) = (gap.from.max(range.from), gap.to.min(range.to));
+            lost += (to - from).max(0).unsigned_abs();
+            let inside = seen.map_or(0, |s| s.within(gap.from, gap.to));
+            if inside > 0 {
+                checked.problems.push(format!(
+                    "{name}: {inside} offsets of {} [{partition}] have rows, although {}..{} was lost before it was read",
+                    range.topic, gap.from, gap.to
+                ));
+            }
+        }
+        checked.offsets_lost += lost;
+        checked.offsets_without_rows += (range.to - range.from).unsigned_abs().saturating_sub(held + lost);
     }
     Ok(())
 }
