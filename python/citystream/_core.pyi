@@ -27,6 +27,7 @@ __all__ = [
     "Lake",
     "Metrics",
     "Producer",
+    "Stop",
     "StoreError",
     "TableError",
     "build_info",
@@ -36,6 +37,7 @@ __all__ = [
     "exposure",
     "fault_defaults",
     "scenarios",
+    "silver",
     "stream_fields",
     "trace_options",
     "wire_schema",
@@ -147,6 +149,13 @@ def exposure(*, seed: int, blocks: int, crossings: int, road_km: float) -> Arrow
 
     Raises:
         ConfigError: A measure is out of range.
+    """
+
+def silver(stream: str, data: Any) -> tuple[ArrowStream, ArrowStream, ArrowStream]:
+    """Judges rows by silver's rules: those of silver, of quarantine and of dead_letter, with these tables' columns.
+
+    Raises:
+        ConfigError: There is no such stream, or a column is missing or of a wrong type.
     """
 
 def wire_schema(stream: str) -> ArrowSchema:
@@ -365,6 +374,10 @@ class Metrics:
     @property
     def url(self) -> str:
         """Where it serves."""
+    def refined(self, seconds: float, failed: bool) -> None:
+        """Counts a refinement beside an ingest."""
+    def gold_lag(self, table: str, last: float, median: float, max: float) -> None:  # noqa: A002
+        """Seconds from Kafka to a gold table."""
     def render(self) -> str:
         """The page as Prometheus reads it."""
     def close(self) -> None:
@@ -392,6 +405,14 @@ def create_topics(
 
     Those of `compacted` are kept by key; the others for `retention_ms`, where it is given, and for ever where it is -1.
     """
+
+@final
+class Stop:
+    """Ends an `ingest_kafka` that follows, as if it had come to the end."""
+
+    def __new__(cls) -> Stop: ...
+    def set(self) -> None:
+        """Asks for it."""
 
 @final
 class Lake:
@@ -424,19 +445,21 @@ class Lake:
         rename: list[tuple[str, str]],
         schema_registry: dict[str, str] | None,
         metrics: Metrics | None,
+        stop: Stop | None,
         progress: _Progress,
     ) -> dict[str, Any]:
         """Kafka → bronze, from where the tables stand to the topics' end, or on and on.
 
         Returns:
             `records` and `undecodable` (by stream), `bytes`, `skipped`, `commits`, `conflicts`, `seconds`, `partitions`
-            (topic, partition, from, to, lag of each), `warnings` (texts).
+            (topic, partition, from, to, lag of each), `gaps` (topic, partition, from, to of each), `warnings` (texts).
         """
-    def refine_silver(self, *, progress: _Progress) -> dict[str, Any]:
+    def refine_silver(self, *, memory_bytes: int | None = None, progress: _Progress) -> dict[str, Any]:
         """Bronze → silver.
 
         Returns:
-            `silver` (new rows by stream), `dead_letter`, `quarantine`, `duplicate`, `seconds`, `bronze_versions`.
+            `silver` (new rows by stream), `dead_letter`, `quarantine`, `duplicate`, `spilled_bytes`, `seconds`,
+            `bronze_versions`.
         """
     def names(self) -> list[str]:
         """The tables there are, such as "bronze.gps"."""
@@ -447,8 +470,8 @@ class Lake:
             `version`, `path`, `files` (path, rows, bytes, partition, stats of each), `partition_columns`, `schema`,
             `txns` (by application id), `last_commit_ms`, `data` (the rows of that version, an `ArrowStream`).
         """
-    def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
-        """Files with new rows added after a version (-1 is all), as in `snapshot`."""
+    def changes(self, table: str, since_version: int, until_version: int | None = None) -> list[dict[str, Any]]:
+        """Files with new rows added after a version (-1 is all) up to another or the newest, as in `snapshot`."""
     def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
         """The rows of a table's newest version as an Arrow stream, partition columns filled in."""
     def replace(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from . import _core, gold, sql, times
 from .arrow import ArrowStream
 from .city import City
 from .errors import ConfigError
+from .following import GoldLag, Refining
 from .metrics import METRICS_HOST, endpoint
 from .names import registry_pairs, rename_pairs
 from .nearest import nearest
-from .progress import Progress, shown
+from .progress import Callback, Progress, shown
 from .report import Report, per_second, size
 from .security import security_of
 from .topics import REFERENCE, servers_of, topics_of
@@ -24,12 +26,19 @@ from .topics import REFERENCE, servers_of, topics_of
 if TYPE_CHECKING:
     import datetime as dt
     import os
-    from collections.abc import Iterator, Mapping
+    import threading
+    from collections.abc import Callable, Iterator, Mapping
 
     from .names import Rename, SchemaRegistry
 
 # Tables of this prefix are made by SQL, the others by Rust.
 _SQL_TIERS = ("dim.", "gold.")
+
+# DuckDB's limit while gold is computed; with the rest of the process this stays below 512 MiB.
+MEMORY = "256MB"
+
+# Where an ingest follows and refines, rows wait so long for a commit at most [ms].
+_FRESH_MS = 5_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,16 @@ class Partition(Report):
     start: int
     end: int
     lag: int | None
+
+
+@dataclass(frozen=True)
+class LostOffsets(Report):
+    """Offsets from `start` to before `end` that a topic had lost unread: a row of `bronze.ingest_gap`."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,16 @@ class IngestReport(Report):
     """Key and value bytes of what was read from Kafka."""
     rate: float = 0.0
     """Records in a second."""
+    gaps: tuple[LostOffsets, ...] = ()
+    """Offsets that were gone, with `on_gap="record"`."""
+    refined: RefineReport | None = None
+    """With `refine`: what all refinements together have done."""
+    rounds: int = 0
+    """With `refine`: how many there were."""
+    refine_failures: tuple[str, ...] = ()
+    """Those that failed, at most the last 20; what they left undone, the next one did."""
+    gold_lag: tuple[GoldLag, ...] = ()
+    """With `follow` and `refine`: the time from Kafka to each gold table."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> IngestReport:
@@ -85,6 +114,7 @@ class IngestReport(Report):
             warnings=tuple(found["warnings"]),
             bytes=found["bytes"],
             rate=per_second(sum(found["records"].values()), found["seconds"]),
+            gaps=tuple(LostOffsets(g["topic"], g["partition"], g["from"], g["to"]) for g in found["gaps"]),
         )
 
 
@@ -98,6 +128,10 @@ class RefineReport(Report):
     duplicate: int
     tables: tuple[gold.Refreshed, ...]
     seconds: float
+    bronze_versions: dict[str, int] = field(default_factory=dict)
+    """The version of bronze that silver has reached, by stream."""
+    spilled_bytes: int = 0
+    """Rows that silver has put aside in the temporary folder, since its memory didn't hold them."""
 
     @property
     def rows(self) -> dict[str, int]:
@@ -222,6 +256,9 @@ class Lake:
         source: City | str | None = None,
         *,
         follow: bool = False,
+        refine: bool = False,
+        every: times.Duration = "10s",
+        stop: threading.Event | None = None,
         topics: Mapping[str, str] | None = None,
         security: Mapping[str, Any] | None = None,
         names: str = "camel",
@@ -235,6 +272,9 @@ class Lake:
         max_age: times.Duration | None = None,
         memory_bytes: int | None = None,
         prefetch_bytes: int | None = None,
+        gold_dir: str | os.PathLike[str] | None = None,
+        memory: str = MEMORY,
+        silver_memory_bytes: int | None = None,
         timeout: times.Duration = "30s",
         metrics_port: int | None = None,
         metrics_host: str = METRICS_HOST,
@@ -244,7 +284,13 @@ class Lake:
 
         Args:
             source: Kafka's bootstrap servers (None takes KAFKA_BOOTSTRAP_SERVERS), or a `City`, which needs no broker.
-            follow: Goes on until Ctrl-C; otherwise stops at the topics' present end.
+            follow: Goes on until `stop` or Ctrl-C; otherwise stops at the topics' present end.
+            refine: Refines, too: afterwards, or beside it where it follows. A refinement that fails is logged, stands in
+                the report and is tried again; after ten in a row the ingest ends with that error. Gold is then at most
+                `max_age` + `every` + two refinements behind the topics.
+            every: With `follow` and `refine`: from the beginning of a refinement to that of the next.
+            stop: Ends a run that follows once it is set: what was read is committed, refined where that is wanted, and
+                reported. Ctrl-C commits it and raises KeyboardInterrupt.
             topics: Topic of a stream; the rest by GPS_TOPIC and so on, else the defaults. A default topic that doesn't
                 exist gives a warning.
             security: Login and encryption, as for `Publisher`.
@@ -255,14 +301,19 @@ class Lake:
             schema_registry: Where the schemas of Avro messages are: the registry's address, or
                 {"url": ..., "user": ..., "password": ..., "ca": ...}. JSON, Avro and Arrow messages are told apart
                 by their first bytes.
-            on_gap: What to do where records that were not yet read are gone from the topic: "error".
+            on_gap: What to do where records that were not yet read are gone from the topic: "error", or "record" to go
+                on behind them, with a row in `bronze.ingest_gap` for each range.
             new_epoch: Takes a topic that was deleted and made anew from its start.
             pipeline: Name under which the offsets are kept; two pipelines read independently.
             file_bytes: A commit is due at this size of a file.
             file_rows: A commit is due at this many rows.
-            max_age: A commit is due at this age of the oldest record.
+            max_age: A commit is due at this age of the oldest record; a minute where it is None, 5 s with `follow` and
+                `refine`.
             memory_bytes: A commit is due at this much memory, over all tables; 64 MiB where it is None.
             prefetch_bytes: Records fetched ahead, over all topics; 8 MiB where it is None.
+            gold_dir: With `refine`: see there, as for the next two.
+            memory: DuckDB's limit.
+            silver_memory_bytes: Silver's.
             timeout: How long the broker may be unreachable before that is an error.
             metrics_port: Serves the figures for Prometheus there, as long as this object lives, so that those of
                 several calls add up. See docs/metrics.md.
@@ -275,6 +326,15 @@ class Lake:
             GapError: Records that were not yet read are gone from the topic.
             ConflictError: Another process reads the same topic into this lake.
         """
+        refining: dict[str, Any] = {
+            "gold_dir": gold_dir,
+            "memory": memory,
+            "silver_memory_bytes": silver_memory_bytes,
+        }
+        if refine:
+            # Broken SQL is told before anything is taken in.
+            _queries(gold_dir)
+        live = follow and refine
         with shown(progress) as callback:
             if isinstance(source, City):
                 if follow:
@@ -285,45 +345,60 @@ class Lake:
                     )
                 if metrics_port is not None:
                     raise ConfigError("metrics_port is given with a city; they are Kafka's figures. Leave it out")
-                return IngestReport.of(self.core.ingest_city(source.core, progress=callback))
-            bounds = {
-                "file_bytes": file_bytes,
-                "file_rows": file_rows,
-                "max_age_ms": None if max_age is None else times.duration_ms(max_age, "max_age"),
-                "memory_bytes": memory_bytes,
-                "prefetch_bytes": prefetch_bytes,
-            }
-            servers = servers_of(source)
-            found = self.core.ingest_kafka(
-                servers,
-                topics=topics_of(topics),
-                security=security_of(security, servers),
-                follow=follow,
-                on_gap=on_gap,
-                new_epoch=new_epoch,
-                pipeline=pipeline,
-                options={name: value for name, value in bounds.items() if value is not None},
-                timeout_ms=times.duration_ms(timeout, "timeout"),
-                names=names,
-                rename=rename_pairs(rename),
-                schema_registry=registry_pairs(schema_registry),
-                metrics=None if metrics_port is None else self.metrics(metrics_port, metrics_host),
-                progress=callback,
-            )
-        return IngestReport.of(found)
+                take = partial(self.core.ingest_city, source.core, progress=callback)
+            else:
+                bounds = {
+                    "file_bytes": file_bytes,
+                    "file_rows": file_rows,
+                    "max_age_ms": _age_ms(max_age, live=live),
+                    "memory_bytes": memory_bytes,
+                    "prefetch_bytes": prefetch_bytes,
+                }
+                servers = servers_of(source)
+                ended = _core.Stop()
+                figures = None if metrics_port is None else self.metrics(metrics_port, metrics_host)
+                take = partial(
+                    self.core.ingest_kafka,
+                    servers,
+                    topics=topics_of(topics),
+                    security=security_of(security, servers),
+                    follow=follow,
+                    on_gap=on_gap,
+                    new_epoch=new_epoch,
+                    pipeline=pipeline,
+                    options={name: value for name, value in bounds.items() if value is not None},
+                    timeout_ms=times.duration_ms(timeout, "timeout"),
+                    names=names,
+                    rename=rename_pairs(rename),
+                    schema_registry=registry_pairs(schema_registry),
+                    metrics=figures,
+                    stop=ended,
+                    progress=_until(stop, ended, callback),
+                )
+                if live:
+                    once = partial(self.refine, **refining, progress=False)
+                    pause = times.duration_ms(every, "every") / 1000
+                    return _beside(take, Refining(self.core, once, pause, give_up=ended.set, metrics=figures))
+            report = IngestReport.of(take())
+            if not refine:
+                return report
+            return replace(report, refined=self.refine(**refining, progress=callback or False), rounds=1)
 
     def refine(
         self,
         *,
         gold_dir: str | os.PathLike[str] | None = None,
-        memory: str = "512MB",
+        memory: str = MEMORY,
+        silver_memory_bytes: int | None = None,
         progress: Progress = None,
     ) -> RefineReport:
         """Bronze → silver → dim and gold: takes in what is new and recomputes the windows that it touches.
 
         Args:
             gold_dir: A folder with further gold tables, one .sql file each; see docs/tables.md.
-            memory: DuckDB's limit; past it, it spills to the temporary folder.
+            memory: DuckDB's limit for gold; past it, it spills to the temporary folder.
+            silver_memory_bytes: Memory for rows whose ids are compared; past half of it, new rows are put aside in the
+                temporary folder. 256 MiB where it is None.
             progress: See `citystream.progress.shown`.
 
         Raises:
@@ -331,9 +406,9 @@ class Lake:
             ConfigError: The header of a .sql file is broken; names file and line.
         """
         started = time.monotonic()
-        queries = sql.load(None if gold_dir is None else Path(gold_dir))
+        queries = _queries(gold_dir)
         with shown(progress) as callback:
-            silver = self.core.refine_silver(progress=callback)
+            silver = self.core.refine_silver(memory_bytes=silver_memory_bytes, progress=callback)
 
             def step(table: str, done: int, total: int) -> None:
                 if callback is not None:
@@ -347,6 +422,8 @@ class Lake:
             duplicate=silver["duplicate"],
             tables=tuple(tables),
             seconds=round(time.monotonic() - started, 3),
+            bronze_versions=dict(silver["bronze_versions"]),
+            spilled_bytes=silver["spilled_bytes"],
         )
 
     def table(self, name: str) -> Table:
@@ -439,3 +516,42 @@ class Lake:
         seen: Mapping[str, int] = self.core.snapshot(name)["txns"]
         taken = ((versions[s.table], seen.get(gold.app_id(own[name], s.table), -1)) for s in own[name].sources)
         return sum(version - last for version, last in taken)
+
+
+def _age_ms(max_age: times.Duration | None, *, live: bool) -> int | None:
+    if max_age is None:
+        return _FRESH_MS if live else None
+    return times.duration_ms(max_age, "max_age")
+
+
+def _until(stop: threading.Event | None, ended: _core.Stop, progress: Callback | None) -> Callback:
+    """A callback that also ends a run once `stop` is set."""
+
+    def told(state: dict[str, Any]) -> None:
+        if stop is not None and stop.is_set():
+            ended.set()
+        if progress is not None:
+            progress(state)
+
+    return told
+
+
+def _beside(take: Callable[[], dict[str, Any]], refining: Refining) -> IngestReport:
+    """Ingests while refining goes on."""
+    try:
+        report = IngestReport.of(take())
+    except BaseException:
+        refining.leave()
+        raise
+    refining.finish()
+    return replace(
+        report,
+        refined=refining.refined,
+        rounds=refining.rounds,
+        refine_failures=tuple(refining.failures),
+        gold_lag=refining.lag,
+    )
+
+
+def _queries(gold_dir: str | os.PathLike[str] | None) -> list[sql.Query]:
+    return list(sql.load(None if gold_dir is None else Path(gold_dir)))

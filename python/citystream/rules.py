@@ -22,14 +22,15 @@ class Silver(NamedTuple):
 def silver(data: Any, *, stream: str) -> Silver:
     """Judges rows by silver's rules and gives the sound ones silver's columns; needs no lake.
 
-    Each row is looked at alone, so batches can be handled anywhere and in any order. What looks at several rows is left to
-    the caller: of rows with the same `event_date` and `id` a lake keeps the one with the lowest (`kafka_topic`,
-    `kafka_partition`, `kafka_offset`, `row_in_record`). Columns that stay as they are aren't copied while all rows are sound.
+    Each row is looked at alone, so batches can be handled anywhere and in any order. What looks at several rows is left
+    to the caller: of rows with the same `event_date` and `id` a lake keeps the one with the lowest (`kafka_topic`,
+    `kafka_partition`, `kafka_offset`, `row_in_record`). Columns that stay as they are aren't copied while all rows are
+    sound.
 
     Args:
         data: Any Arrow data with the stream's columns as on the wire (docs/streams.md). Bronze's further columns are
-            carried along where they are there, such as `rescued` and `kafka_offset`, else null. Rows in which `decoded` is
-            False (without that column: `error_reason` is given) are dead letters.
+            carried along where they are there, such as `rescued` and `kafka_offset`, else null. Rows in which `decoded`
+            is False (without that column: `error_reason` is given) are dead letters.
         stream: Its stream.
 
     Raises:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any
+import signal
+import threading
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from citystream import Lake
 from citystream.settings import Settings
-from citystream.times import duration_ms
 
 from .options import KafkaOptions, MetricsOptions, command
 from .output import Output, cell, fetch
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
 Folder = Annotated[str, typer.Argument(metavar="LAKE", help="The lake's folder.")]
-Memory = Annotated[str | None, typer.Option(help="DuckDB's memory limit, such as 512MB.")]
+Memory = Annotated[str | None, typer.Option(help="DuckDB's memory limit, such as 256MB.")]
+SilverMemory = Annotated[
+    int | None,
+    typer.Option(help="Memory for silver's rows in bytes; past half of it, they go to the temporary folder."),
+]
 GoldDir = Annotated[str | None, typer.Option(help="A folder with further gold tables, one .sql file each.")]
 
 
@@ -44,11 +54,14 @@ def _ingest(app: typer.Typer) -> None:
         output: Output,
         settings: Settings,
         follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
-        refine: Annotated[
-            bool, typer.Option("--refine", help="Refine afterwards; with --follow, again and again.")
-        ] = False,
-        every: Annotated[str, typer.Option(help="With --follow --refine: the pause between two rounds.")] = "10s",
-        on_gap: Annotated[str, typer.Option(help="Where the topic has lost unread records: error.")] = "error",
+        refine: Annotated[bool, typer.Option("--refine", help="Refine afterwards; with --follow, beside it.")] = False,
+        every: Annotated[
+            str, typer.Option(help="With --follow --refine: from one round's beginning to the next's.")
+        ] = "10s",
+        on_gap: Annotated[
+            str,
+            typer.Option(help="Where the topic has lost unread records: error, or record it in bronze.ingest_gap."),
+        ] = "error",
         new_epoch: Annotated[
             bool, typer.Option("--new-epoch", help="Take a topic that was deleted and made anew from its start.")
         ] = False,
@@ -56,6 +69,7 @@ def _ingest(app: typer.Typer) -> None:
         file_rows: Annotated[int | None, typer.Option(help="A commit is due at so many rows.")] = None,
         max_age: Annotated[str | None, typer.Option(help="A commit is due at this age of the oldest record.")] = None,
         memory: Memory = None,
+        silver_memory_bytes: SilverMemory = None,
         gold_dir: GoldDir = None,
     ) -> None:
         """Kafka → bronze, each record once, up to the topics' present end."""
@@ -72,34 +86,66 @@ def _ingest(app: typer.Typer) -> None:
         }
         if taking["metrics_port"] is not None:
             output.note(f"Metrics at {opened.metrics(taking['metrics_port'], taking['metrics_host']).url}")
-        refining = _refining(settings, memory, gold_dir, output)
-        pause = duration_ms(every, "--every") / 1000
-        while True:
-            report = opened.ingest(kafka.servers(settings), follow=follow and not refine, **taking)
-            for warning in report.warnings:
-                output.note(f"Warning: {warning}")
-            refined = opened.refine(**refining) if refine else None
-            if not (follow and refine):
-                break
-            if report.records:
-                output.note(f"{report.records:,} records taken in and refined")
-            time.sleep(pause)
+        stop = threading.Event()
+        with _first_signal(stop) if follow else nullcontext():
+            report = opened.ingest(
+                kafka.servers(settings),
+                follow=follow,
+                refine=refine,
+                every=every,
+                stop=stop,
+                **taking,
+                **_refining(settings, memory, gold_dir, silver_memory_bytes),
+            )
+        for warning in report.warnings:
+            output.note(f"Warning: {warning}")
+        refined = report.refined
         if refined is None:
             output.report(report, f"Taken into {lake}")
         else:
+            report = replace(report, refined=None)
             output.document({"ingest": report, "refine": refined})
             quiet = Output(json=False, quiet=output.quiet or output.json)
             quiet.report(report, f"Taken into {lake}")
             quiet.report(refined, "Refined")
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _first_signal(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C or stop of a service manager sets `stop`; a second one leaves at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        restore()
+        stop.set()
+
+    for number in before:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _refine(app: typer.Typer) -> None:
     @command(app, "refine", "citystream refine lake", "citystream refine lake --gold-dir my-tables")
     def refine(
-        lake: Folder, output: Output, settings: Settings, memory: Memory = None, gold_dir: GoldDir = None
+        lake: Folder,
+        output: Output,
+        settings: Settings,
+        memory: Memory = None,
+        silver_memory_bytes: SilverMemory = None,
+        gold_dir: GoldDir = None,
     ) -> None:
         """Bronze → silver → gold: takes in what is new."""
-        report = Lake(lake, create=False).refine(**_refining(settings, memory, gold_dir, output))
+        options = _refining(settings, memory, gold_dir, silver_memory_bytes)
+        report = Lake(lake, create=False).refine(**options, progress=output.progress)
         output.document(report)
         if output.words:
             rows = ((name, f"{count:,}") for name, count in report.rows.items())
@@ -153,9 +199,11 @@ def _check(app: typer.Typer) -> None:
         output.status = 1 if problems else 0
 
 
-def _refining(settings: Settings, memory: str | None, gold_dir: str | None, output: Output) -> dict[str, Any]:
+def _refining(
+    settings: Settings, memory: str | None, gold_dir: str | None, silver_memory_bytes: int | None
+) -> dict[str, Any]:
     return {
         "memory": settings.get("refine.memory", memory),
         "gold_dir": settings.get("refine.gold_dir", gold_dir),
-        "progress": output.progress,
+        "silver_memory_bytes": silver_memory_bytes,
     }
