@@ -285,9 +285,9 @@ class Lake:
         Args:
             source: Kafka's bootstrap servers (None takes KAFKA_BOOTSTRAP_SERVERS), or a `City`, which needs no broker.
             follow: Goes on until `stop` or Ctrl-C; otherwise stops at the topics' present end.
-            refine: Refines, too: afterwards, or beside it where it follows. A refinement that fails is logged, stands in
-                the report and is tried again; after ten in a row the ingest ends with that error. Gold is then at most
-                `max_age` + `every` + two refinements behind the topics.
+            refine: Refines, too: afterwards, or beside it where it follows. A refinement that fails is logged, stands
+                in the report and is tried again; after ten in a row the ingest ends with that error. Gold is then at
+                most `max_age` + `every` + two refinements behind the topics.
             every: With `follow` and `refine`: from the beginning of a refinement to that of the next.
             stop: Ends a run that follows once it is set: what was read is committed, refined where that is wanted, and
                 reported. Ctrl-C commits it and raises KeyboardInterrupt.

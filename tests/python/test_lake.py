@@ -43,7 +43,7 @@ def test_every_table_is_there_even_when_empty(tmp_path):
     lake.refine()
     names = {table.name for table in lake.tables()}
     assert names == {
-        *(f"bronze.{stream}" for stream in (*STREAMS, "reference")),
+        *(f"bronze.{table}" for table in (*STREAMS, "reference", "ingest_gap")),
         *(f"silver.{table}" for table in (*STREAMS, "dead_letter", "quarantine", "duplicate")),
         *(f"dim.{table}" for table in DIM),
         *(f"gold.{table}" for table in GOLD),
