@@ -140,7 +140,7 @@ def test_broken_sql_is_told_before_anything_is_taken_in(broker, topics, tmp_path
     (tmp_path / "own").mkdir()
     (tmp_path / "own/wrong.sql").write_text("select 1")
     lake = cs.Lake(tmp_path / "lake")
-    with pytest.raises(cs.ConfigError, match="wrong.sql"):
+    with pytest.raises(cs.ConfigError, match=r"wrong\.sql"):
         lake.ingest(broker.bootstrap_servers, topics=topics, refine=True, gold_dir=tmp_path / "own")
     assert lake.core.names() == []
 
