@@ -3,10 +3,12 @@
 
 mod lake_fixture;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use _core::lake::SilverOptions;
 use _core::schema::{Decoded, Records, Stream};
-use lake_fixture::{Folder, Gps, check, count, gps_records, refine, writer};
+use lake_fixture::{Folder, Gps, check, count, gps_records, writer};
 
 const GPS: Stream = Stream::Gps;
 const BATCH: usize = 65_536;
@@ -61,7 +63,11 @@ fn measure() {
     show("bronze", wall, cpu);
     println!("  {commits} commits, {:.1} B/row", bytes as f64 / rows as f64);
     let (began, used) = (Instant::now(), cpu_seconds());
-    let report = refine(&lake).unwrap();
+    // LAKE_MEMORY in bytes shows what putting rows aside costs.
+    let memory_bytes = std::env::var("LAKE_MEMORY").ok().and_then(|text| text.parse().ok());
+    let mut options = SilverOptions::default();
+    options.memory_bytes = memory_bytes.unwrap_or(options.memory_bytes);
+    let report = lake.refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
     show("silver", began.elapsed().as_secs_f64(), cpu_seconds() - used);
     println!("  {report:?}");
     let silver: u64 = lake.snapshot("silver.gps").unwrap().files.iter().map(|f| f.bytes).sum();

@@ -397,8 +397,8 @@ class Lake:
         Args:
             gold_dir: A folder with further gold tables, one .sql file each; see docs/tables.md.
             memory: DuckDB's limit for gold; past it, it spills to the temporary folder.
-            silver_memory_bytes: Memory for rows whose ids are compared; past half of it, new rows are put aside in the
-                temporary folder. 256 MiB where it is None.
+            silver_memory_bytes: Silver's memory for new rows; past it, they are put aside in the temporary folder.
+                192 MiB where it is None.
             progress: See `citystream.progress.shown`.
 
         Raises:

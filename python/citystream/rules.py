@@ -38,10 +38,10 @@ def silver(data: Any, *, stream: str) -> Silver:
 
     Examples:
         >>> import citystream as cs, polars as pl
-        >>> fixes = pl.DataFrame(cs.City(vehicles=50, duration="1h").events("gps"))
-        >>> found = cs.silver(fixes.with_columns(speed=pl.lit(999.0)).head(5), stream="gps")
-        >>> pl.DataFrame(found.quarantine)["rule"].to_list()[:2]
-        ['speed_kmh_range', 'speed_kmh_range']
+        >>> readings = pl.DataFrame(cs.City(vehicles=50, duration="1h").events("weather")).head(2)
+        >>> found = cs.silver(readings.with_columns(temperature=pl.lit(99.0)), stream="weather")
+        >>> pl.DataFrame(found.quarantine)["rule"].to_list()
+        ['temperature_c_range', 'temperature_c_range']
         >>> pl.DataFrame(found.silver).height
         0
 

@@ -49,7 +49,7 @@ impl Default for BronzeOptions {
         Self {
             pipeline: "default".into(),
             file_bytes: 128 << 20,
-            file_rows: 1 << 20,
+            file_rows: 1 << 19,
             max_age: Duration::from_mins(1),
             memory_bytes: 64 << 20,
             new_epoch: false,

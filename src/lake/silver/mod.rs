@@ -40,11 +40,12 @@ const ATTEMPTS: u32 = 50;
 /// How a refinement uses memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SilverOptions {
-    /// Memory for rows whose ids are compared, in bytes: new ones and those of silver with the same ids. Where the new rows of
-    /// a step take more than half of it, they are put aside in the temporary folder and come back one event date, or one
-    /// shard of it by the hash of the id, at a time. All rows with one id are in one shard, whatever their number.
+    /// Memory for new rows whose ids are compared, in bytes. Where those of a step take more, they are put aside in the
+    /// temporary folder and come back one event date, or one shard of it by the hash of the id, at a time. All rows with one
+    /// id are in one shard, whatever their number.
     ///
-    /// On top come what the files being read and written need, some 60 MiB, and 10 MiB of remembered H3 cells.
+    /// On top come the rows of silver with the same ids, as much again where all are copies; what the files being read and
+    /// written need, some 60 MiB; and 10 MiB of remembered H3 cells.
     pub memory_bytes: usize,
     /// A step takes as many commits of bronze as have so many rows together, and one at least. Each step reads the ids that
     /// silver has on its dates, so large ones save work.
@@ -62,7 +63,8 @@ impl SilverOptions {
 impl Default for SilverOptions {
     fn default() -> Self {
         // Rows: a little more than one bronze commit of the default size, which ends with the batch that crosses its limit.
-        Self { memory_bytes: 256 << 20, step_rows: 1_250_000 }
+        // They fit into this memory, with 0.2 to 0.35 kB each.
+        Self { memory_bytes: 192 << 20, step_rows: 600_000 }
     }
 }
 

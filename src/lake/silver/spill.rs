@@ -1,8 +1,9 @@
 //! Rows of a step that memory does not hold: on disk, to be read back by event date and range of the id's hash.
 //!
-//! What comes in is kept in memory up to a limit. Past it, the rows held so far become a run: sorted by (event date, hash of
-//! the id), cut into blocks, and appended to one Arrow IPC file, which has no name any more and so is gone with the process.
-//! A shard of a date is a range of hashes: in each run a few blocks that stand together. All rows with one id are in one shard.
+//! What comes in is kept in memory up to a limit. Past it, the rows held so far are parted by event date and into buckets by the
+//! hash of the id, and appended block by block to one Arrow IPC file, which has no name any more and so is gone with the
+//! process. Within a block they stay as they came: to sort them by the hash would cost several times as much. A shard of a
+//! date is a range of hashes, so some of the buckets; all rows with one id are in one shard.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -23,14 +24,20 @@ use crate::error::{Context, Error, ErrorKind, Result};
 /// What the comparison of ids needs beside a row's columns: its place in a map and in two sorted lists, in bytes.
 const ROW_BYTES: usize = 64;
 
-/// A run's rows of one date are cut into so many blocks, unless those would be very small or very large.
-const BLOCKS: usize = 128;
-const BLOCK_ROWS: std::ops::RangeInclusive<usize> = 64..=4096;
+/// Rows of one date that are parted into buckets at a time: what the processor's cache holds.
+const PARTED_ROWS: usize = 32_768;
+
+/// Rows of a block at least, where there are so many: smaller ones cost more than reading what is not wanted.
+const BLOCK_ROWS: usize = 64;
+
+/// Buckets at most.
+const BUCKETS: usize = 256;
 
 /// Takes the rows of a step, in silver's columns.
 pub(super) struct Collect {
     schema: SchemaRef,
     limit: usize,
+    expected: u64,
     batches: Vec<RecordBatch>,
     rows: BTreeMap<i32, Vec<At>>,
     bytes: usize,
@@ -44,9 +51,9 @@ pub(super) enum Collected {
 }
 
 impl Collect {
-    /// Holds about `limit` bytes of rows.
-    pub(super) fn new(schema: SchemaRef, limit: usize) -> Self {
-        Self { schema, limit, batches: Vec::new(), rows: BTreeMap::new(), bytes: 0, spill: None }
+    /// Holds about `limit` bytes of `expected` rows, or fewer.
+    pub(super) fn new(schema: SchemaRef, limit: usize, expected: u64) -> Self {
+        Self { schema, limit, expected, batches: Vec::new(), rows: BTreeMap::new(), bytes: 0, spill: None }
     }
 
     pub(super) fn add(&mut self, batch: RecordBatch) -> Result<()> {
@@ -73,7 +80,12 @@ impl Collect {
         }
         let spill = match &mut self.spill {
             Some(spill) => spill,
-            none => none.insert(Spill::new(&self.schema)?),
+            none => {
+                let held: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+                let all = self.bytes as f64 / held.max(1) as f64 * self.expected as f64;
+                let buckets = (2.0 * all / self.limit.max(1) as f64).min(BUCKETS as f64);
+                none.insert(Spill::new(&self.schema, (buckets as usize).max(1).next_power_of_two())?)
+            }
         };
         let held = Held::new(self.schema.clone(), &self.batches)?;
         for (date, rows) in std::mem::take(&mut self.rows) {
@@ -103,6 +115,8 @@ struct Block {
 
 struct Spill {
     writer: FileWriter<BufWriter<File>>,
+    /// Buckets of a date; a power of two.
+    buckets: usize,
     /// By date: the block's number in the file, and what it holds.
     blocks: BTreeMap<i32, Vec<(usize, Block)>>,
     count: usize,
@@ -129,27 +143,34 @@ fn hash(id: &str) -> u64 {
 }
 
 impl Spill {
-    fn new(schema: &SchemaRef) -> Result<Self> {
+    fn new(schema: &SchemaRef, buckets: usize) -> Result<Self> {
         let file = nameless().context(ErrorKind::Store, failed)?;
         let writer = FileWriter::try_new(BufWriter::new(file), schema).context(ErrorKind::Store, failed)?;
-        Ok(Self { writer, blocks: BTreeMap::new(), count: 0, bytes: 0 })
+        Ok(Self { writer, buckets, blocks: BTreeMap::new(), count: 0, bytes: 0 })
     }
 
     fn write(&mut self, held: &Held<'_>, date: i32, rows: &[At]) -> Result<()> {
-        let mut hashed: Vec<(u64, At)> = rows.iter().map(|&at| (hash(held.id(at)), at)).collect();
-        hashed.sort_unstable();
-        let size = (rows.len() / BLOCKS).clamp(*BLOCK_ROWS.start(), *BLOCK_ROWS.end());
         let blocks = self.blocks.entry(date).or_default();
-        for block in hashed.chunks(size) {
-            let rows: Vec<At> = block.iter().map(|(_, at)| *at).collect();
-            let batch = held.pick(&rows)?;
-            self.writer.write(&batch).context(ErrorKind::Store, failed)?;
-            let bytes = batch.get_array_memory_size();
-            let block =
-                Block { low: block[0].0, high: block[block.len() - 1].0, bytes: bytes + rows.len() * ROW_BYTES };
-            blocks.push((self.count, block));
-            self.count += 1;
-            self.bytes += bytes as u64;
+        for rows in rows.chunks(PARTED_ROWS) {
+            let most = (rows.len() / BLOCK_ROWS).max(1);
+            // The largest power of two that is not above it.
+            let buckets = self.buckets.min(1 << most.ilog2());
+            let mut parts: Vec<(u64, u64, Vec<At>)> = vec![(u64::MAX, 0, Vec::new()); buckets];
+            for &at in rows {
+                let hash = hash(held.id(at));
+                let (low, high, part) = &mut parts[(u128::from(hash) * buckets as u128 >> 64) as usize];
+                *low = hash.min(*low);
+                *high = hash.max(*high);
+                part.push(at);
+            }
+            for (low, high, rows) in parts.into_iter().filter(|(_, _, rows)| !rows.is_empty()) {
+                let batch = held.pick(&rows)?;
+                self.writer.write(&batch).context(ErrorKind::Store, failed)?;
+                let bytes = batch.get_array_memory_size();
+                blocks.push((self.count, Block { low, high, bytes: bytes + rows.len() * ROW_BYTES }));
+                self.count += 1;
+                self.bytes += bytes as u64;
+            }
         }
         Ok(())
     }
@@ -179,10 +200,10 @@ impl Spilled {
         self.blocks.keys().copied().collect()
     }
 
-    /// How many shards a date's rows have.
+    /// How many shards a date's rows have: a power of two, so that buckets lie in one shard each.
     pub(super) fn shards(&self, date: i32) -> u64 {
         let bytes: usize = self.blocks.get(&date).into_iter().flatten().map(|(_, block)| block.bytes).sum();
-        bytes.div_ceil(self.limit.max(1)).max(1) as u64
+        bytes.div_ceil(self.limit.max(1)).max(1).next_power_of_two() as u64
     }
 
     /// The rows of one shard of a date.
@@ -210,5 +231,79 @@ impl Spilled {
             }
         }
         Ok(batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::silver::shape::silver_file_schema;
+    use crate::schema::Stream;
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    const DAY_US: i64 = 86_400_000_000;
+
+    fn batch(schema: &SchemaRef, from: usize, rows: usize, days: i64) -> RecordBatch {
+        let numbers = || from..from + rows;
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            match field.name().as_str() {
+                "id" => Arc::new(StringArray::from_iter_values(numbers().map(|n| format!("event {}", n / 2)))),
+                "device_id" => Arc::new(StringArray::from_iter_values(numbers().map(|n| format!("device {}", n % 7)))),
+                "kafka_topic" => Arc::new(StringArray::new_repeated("topic", rows)),
+                "kafka_partition" | "row_in_record" => Arc::new(Int32Array::from_value(0, rows)),
+                "kafka_offset" => Arc::new(Int64Array::from_iter_values(numbers().map(|n| n as i64))),
+                "event_time" => {
+                    let times = numbers().map(|n| (n / 2) as i64 % days * DAY_US);
+                    Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+                }
+                _ => new_null_array(field.data_type(), rows),
+            }
+        });
+        RecordBatch::try_new(Arc::clone(schema), columns.collect()).unwrap()
+    }
+
+    #[test]
+    fn what_was_put_aside_comes_back_once_a_shard_at_a_time() {
+        let schema = silver_file_schema(Stream::Gps);
+        let (rows, days, limit) = (40_000, 3, 400_000);
+        let mut collect = Collect::new(Arc::clone(&schema), limit, rows as u64);
+        for from in (0..rows).step_by(500) {
+            collect.add(batch(&schema, from, 500, days)).unwrap();
+        }
+        let Collected::Disk(mut spilled) = collect.finish().unwrap() else { panic!("it fits into memory") };
+        assert_eq!(spilled.dates(), [0, 1, 2]);
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut count = 0;
+        for date in spilled.dates() {
+            let shards = spilled.shards(date);
+            assert!(shards > 4, "{shards}");
+            for shard in 0..shards {
+                let batches = spilled.read(date, shard, shards).unwrap();
+                let here: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                let bytes = here * (spilled.bytes as usize / rows + ROW_BYTES);
+                assert!(bytes < limit * 3 / 2, "{bytes}");
+                let mut ids: BTreeSet<String> = BTreeSet::new();
+                for batch in &batches {
+                    assert!(event_dates(batch).iter().all(|d| *d == date));
+                    ids.extend(id_column(batch).unwrap().iter().flatten().map(str::to_owned));
+                }
+                // Both rows of an id are in one shard, and in no other.
+                assert_eq!(here, 2 * ids.len());
+                count += here;
+                assert!(ids.into_iter().all(|id| seen.insert(id)));
+            }
+        }
+        assert_eq!(count, rows);
+    }
+
+    #[test]
+    fn what_fits_stays_in_memory() {
+        let schema = silver_file_schema(Stream::Gps);
+        let mut collect = Collect::new(Arc::clone(&schema), 1 << 20, 100);
+        collect.add(batch(&schema, 0, 100, 2)).unwrap();
+        let Collected::Memory { batches, rows } = collect.finish().unwrap() else { panic!("it was put aside") };
+        assert_eq!((batches.len(), rows.len(), rows[&1].len()), (1, 2, 50));
     }
 }

@@ -135,10 +135,11 @@ impl Step<'_> {
 
     /// The valid rows; those that break a rule go to quarantine on the way.
     fn valid_rows(&self, out: &mut Output, read: &mut dyn FnMut(u64)) -> Result<Collected> {
-        // As much again may be needed for the rows of silver that have the same ids.
-        let mut rows = Collect::new(silver_file_schema(self.stream), self.options.memory_bytes / 2);
+        let decoded = || self.files.iter().filter(|f| f.value("decoded") != Some("false"));
+        let expected = decoded().map(|f| f.rows).sum();
+        let mut rows = Collect::new(silver_file_schema(self.stream), self.options.memory_bytes, expected);
         let mut finder = CellFinder::default();
-        for file in self.files.iter().filter(|f| f.value("decoded") != Some("false")) {
+        for file in decoded() {
             for batch in self.bronze_batches(file)? {
                 go_on(self.cancel)?;
                 let mut batch = batch?;
