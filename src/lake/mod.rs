@@ -426,7 +426,7 @@ mod tests {
         let lake = Lake::open(&folder.path().join("my läke").to_string_lossy(), true).unwrap();
         lake.ensure_tables().unwrap();
         lake.ensure_tables().unwrap();
-        assert_eq!(lake.names().unwrap().len(), 6 + 5 + 3);
+        assert_eq!(lake.names().unwrap().len(), 7 + 5 + 3);
         for stream in Stream::EVENTS {
             let bronze = lake.snapshot(&format!("bronze.{}", stream.name())).unwrap();
             assert_eq!(bronze.partition_columns, BRONZE_PARTITIONS);

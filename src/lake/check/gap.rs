@@ -31,7 +31,7 @@ pub(super) fn check(subjects: &[Subject], checked: &mut Checked) -> Result<()> {
             Ok(rows) => rows.into_iter().for_each(|gap| match met.get_mut(&gap) {
                 Some(count) => *count += 1,
                 None => {
-                    checked.problems.push(format!("{}: no commit of bronze has the gap {}", table.name(), shown(&gap)))
+                    checked.problems.push(format!("{}: no commit of bronze has the gap {}", table.name(), shown(&gap)));
                 }
             }),
             // Its files have been named already.

@@ -47,7 +47,7 @@ pub(super) struct Collect {
 /// The rows of a step by event date.
 pub(super) enum Collected {
     Memory { batches: Vec<RecordBatch>, rows: BTreeMap<i32, Vec<At>> },
-    Disk(Spilled),
+    Disk(Box<Spilled>),
 }
 
 impl Collect {
@@ -102,7 +102,7 @@ impl Collect {
         }
         self.spill()?;
         let spill = self.spill.ok_or_else(|| Error::internal("a spill has gone"))?;
-        Ok(Collected::Disk(spill.finish(self.limit)?))
+        Ok(Collected::Disk(Box::new(spill.finish(self.limit)?)))
     }
 }
 
@@ -158,7 +158,7 @@ impl Spill {
             let mut parts: Vec<(u64, u64, Vec<At>)> = vec![(u64::MAX, 0, Vec::new()); buckets];
             for &at in rows {
                 let hash = hash(held.id(at));
-                let (low, high, part) = &mut parts[(u128::from(hash) * buckets as u128 >> 64) as usize];
+                let (low, high, part) = &mut parts[((u128::from(hash) * buckets as u128) >> 64) as usize];
                 *low = hash.min(*low);
                 *high = hash.max(*high);
                 part.push(at);
