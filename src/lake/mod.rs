@@ -10,7 +10,9 @@ mod bronze;
 mod check;
 mod crash;
 mod files;
+mod grow;
 mod log;
+mod maintain;
 mod partition;
 mod replace;
 mod scan;
@@ -22,6 +24,10 @@ mod table;
 pub use bronze::{BronzeOptions, BronzeWriter, Committed};
 pub use check::Checked;
 pub use crash::{CRASH_POINTS, crash_point};
+pub use maintain::{
+    CompactOptions, Compacted, Retain, Retained, TableCompacted, TableRetained, TableTrimmed, TableVacuumed,
+    TrimOptions, Trimmed, VacuumOptions, Vacuumed, Waiting,
+};
 pub use replace::{Replace, Replaced};
 pub use scan::{Scan, ScanReader};
 pub use silver::{SilverOptions, SilverReport};
@@ -149,6 +155,7 @@ impl Lake {
         let table = self.table(&format!("bronze.{}", stream.name()))?;
         let text = format!("every record of the stream {}, as it came", stream.name());
         table.ensure(&bronze_schema(stream), &BRONZE_PARTITIONS, &text)?;
+        table.grow(&bronze_schema(stream))?;
         Ok(table)
     }
 
@@ -156,6 +163,7 @@ impl Lake {
         let table = self.table(&format!("silver.{}", stream.name()))?;
         let text = format!("the valid events of the stream {}, one row for each id", stream.name());
         table.ensure(&silver_schema(stream), &[SILVER_PARTITION], &text)?;
+        table.grow(&silver_schema(stream))?;
         Ok(table)
     }
 
@@ -167,6 +175,7 @@ impl Lake {
             Side::Duplicate => "dropped copies, with the copy that was kept",
         };
         table.ensure(&side.schema(), &[SIDE_PARTITION], text)?;
+        table.grow(&side.schema())?;
         Ok(table)
     }
 
@@ -224,17 +233,14 @@ impl Lake {
         self.table(name)?.snapshot()
     }
 
-    /// The files that were added with new rows after version `since`; -1 means all.
+    /// The active files that hold rows which came after version `since`, wherever compaction has put them; -1 means all.
     ///
     /// # Errors
     /// As [`Lake::snapshot`]; `Table` where the log no longer reaches back to `since`.
     pub fn changes(&self, name: &str, since: i64) -> Result<Vec<DataFile>> {
         let table = self.table(name)?;
         let state = table.state()?;
-        if since < 0 {
-            return table.files(&state);
-        }
-        Ok(table.changes(since, state.version)?.into_iter().flat_map(|(_, files)| files).collect())
+        table.fresh(since, &state)
     }
 
     /// The rows of the newest snapshot: `columns` of it, or all.

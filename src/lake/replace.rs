@@ -110,6 +110,7 @@ impl Lake {
                 schema: (!described).then(|| Arc::clone(&schema)),
                 description: Some(replace.description.clone()),
                 info: BTreeMap::from([("citystream.replaced", json!(replace.partitions))]),
+                ..Commit::default()
             }))
         })?;
         crash_point("replace_after_commit");

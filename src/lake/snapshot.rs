@@ -1,6 +1,6 @@
 //! What a table is at a version: its files with their statistics, its columns, its transactions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
@@ -28,6 +28,8 @@ pub struct DataFile {
     pub stats: Option<Value>,
     /// The tags of its log entry.
     pub tags: BTreeMap<String, String>,
+    /// When it was written, in ms since the epoch.
+    pub modified_ms: i64,
 }
 
 /// A table at one version.
@@ -61,17 +63,13 @@ impl Snapshot {
 
 impl DataFile {
     pub(crate) fn from_view(root: &Path, view: &LogicalFileView) -> Self {
-        let name = view.path().into_owned();
-        let stats: Option<Value> = view.stats().and_then(|s| serde_json::from_str(&s).ok());
-        Self {
-            path: root.join(&name),
-            name,
-            rows: view.num_records().map_or_else(|| rows(stats.as_ref()), |n| n as u64),
-            bytes: view.size().unsigned_abs(),
-            partition: view.partition_values_map().into_iter().collect(),
-            stats,
-            tags: BTreeMap::new(),
+        #[expect(deprecated, reason = "the one way to a file's tags")]
+        let add = view.add_action();
+        let mut file = Self::from_add(root, &add);
+        if let Some(rows) = view.num_records() {
+            file.rows = rows as u64;
         }
+        file
     }
 
     pub(crate) fn from_add(root: &Path, add: &Add) -> Self {
@@ -84,6 +82,7 @@ impl DataFile {
             partition: add.partition_values.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             stats,
             tags: add.tags.iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+            modified_ms: add.modification_time,
         }
     }
 
@@ -149,16 +148,48 @@ impl Table {
                 }
                 None if since < 0 => return Ok(vec![(until, self.files(&self.state_at(until)?)?)]),
                 None => {
-                    let text = format!(
-                        "{} ({}) no longer has its commit {version}, so what came after version {since} is unknown",
-                        self.name(),
-                        self.root().display()
-                    );
-                    return Err(Error::new(ErrorKind::Table, text)
-                        .help("`citystream refine --rebuild` makes silver and gold anew from all of bronze"));
+                    return Err(self.cleaned_up(version, since));
                 }
             }
         }
         Ok(changes)
+    }
+
+    fn cleaned_up(&self, version: i64, since: i64) -> Error {
+        let text = format!(
+            "{} ({}) no longer has its commit {version}, so what came after version {since} is unknown",
+            self.name(),
+            self.root().display()
+        );
+        Error::new(ErrorKind::Table, text)
+            .help("`citystream refine --rebuild` makes silver and gold anew from all of bronze")
+    }
+
+    /// The active files of `state` that hold rows which came after version `since`, and perhaps older rows beside them: where
+    /// a file of new rows was compacted, the files of its partition that the compaction wrote.
+    ///
+    /// # Errors
+    /// As [`Table::changes`].
+    pub(crate) fn fresh(&self, since: i64, state: &State) -> Result<Vec<DataFile>> {
+        let active = self.files(state)?;
+        if since < 0 {
+            return Ok(active);
+        }
+        let mut fresh: HashSet<String> = HashSet::new();
+        for version in since + 1..=state.version {
+            let Some(entry) = self.entry(version)? else { return Err(self.cleaned_up(version, since)) };
+            let moved: Vec<_> = entry.removes.iter().filter(|r| fresh.contains(&r.path)).collect();
+            // Another engine's entry need not say of which partition the file was.
+            let holds = |add: &Add| {
+                add.data_change
+                    || moved.iter().any(|r| r.partition_values.as_ref().is_none_or(|p| *p == add.partition_values))
+            };
+            let adds: Vec<_> = entry.adds.iter().filter(|a| holds(a)).map(|a| a.path.clone()).collect();
+            for remove in &entry.removes {
+                fresh.remove(&remove.path);
+            }
+            fresh.extend(adds);
+        }
+        Ok(active.into_iter().filter(|file| fresh.contains(&file.name)).collect())
     }
 }

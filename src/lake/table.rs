@@ -64,6 +64,23 @@ pub(crate) struct Commit {
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) description: Option<String>,
     pub(crate) info: BTreeMap<&'static str, Value>,
+    pub(crate) kind: Kind,
+}
+
+/// What a commit is for, as the log names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    /// Rows come in, or take the place of others.
+    #[default]
+    Write,
+    /// The same rows in other files, of this size in bytes: no reader of changes has to look.
+    Compact(u64),
+    /// Rows leave.
+    Delete,
+    /// Columns come in.
+    Columns,
+    /// Only a note: files that the table no longer has were deleted.
+    Vacuum,
 }
 
 /// What the planner of a commit says about the state that the commit would stand on.
@@ -279,7 +296,13 @@ impl Table {
             }
             actions.push(Action::Metadata(metadata));
         }
-        actions.extend(self.removes(state, &commit.removes)?.into_iter().map(Action::Remove));
+        let compacts = matches!(commit.kind, Kind::Compact(_));
+        if compacts {
+            // delta-rs lets a compaction through after another one that removed the same files, since neither changes data,
+            // and the rows would stand twice. That the metadata was written, though unchanged, is a conflict to it.
+            actions.push(Action::Metadata(state.delta.metadata().clone()));
+        }
+        actions.extend(self.removes(state, &commit.removes, !compacts)?.into_iter().map(Action::Remove));
         actions.extend(commit.adds.into_iter().map(Action::Add));
         let mut info: HashMap<String, Value> = commit.info.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         info.insert(COMMIT_ID.into(), id.into());
@@ -290,29 +313,48 @@ impl Table {
             .with_cleanup_expired_logs(Some(false))
             .with_application_transactions(txns)
             .with_metadata(info);
-        let mode = if commit.removes.is_empty() { SaveMode::Append } else { SaveMode::Overwrite };
-        let partitions = state.partition_columns();
-        let partition_by = (!partitions.is_empty()).then_some(partitions);
-        let operation = DeltaOperation::Write { mode, partition_by, predicate: None };
+        let operation = operation(&commit.kind, commit.removes.is_empty(), state);
         let builder = CommitBuilder::from(properties).with_actions(actions);
         let log = Arc::clone(&self.log);
         Ok(async move { Ok(builder.build(Some(&state.delta), log, operation).await?.snapshot()) })
     }
 
-    fn removes(&self, state: &State, paths: &[String]) -> Result<Vec<Remove>> {
+    fn removes(&self, state: &State, paths: &[String], data_change: bool) -> Result<Vec<Remove>> {
         let wanted: HashSet<&str> = paths.iter().map(String::as_str).collect();
         let removes: Vec<_> = state
             .delta
             .log_data()
             .iter()
             .filter(|f| wanted.contains(f.path().as_ref()))
-            .map(|f| f.remove_action(true))
+            .map(|f| f.remove_action(data_change))
             .collect();
         if removes.len() < wanted.len() {
             let gone = format!("{} of the files to replace in {} are gone", wanted.len() - removes.len(), self.name);
             return Err(Error::new(ErrorKind::Conflict, gone).retryable());
         }
         Ok(removes)
+    }
+
+    /// Writes a checkpoint of `state`, from which readers start instead of from the first commit.
+    ///
+    /// # Errors
+    /// `Store` or `Table` where it can't be written.
+    pub(crate) fn checkpoint(&self, state: &State) -> Result<()> {
+        crash_point("checkpoint_before");
+        let mut table = DeltaTable::new(Arc::clone(&self.log));
+        table.state = Some(state.delta.clone());
+        let written = block_on(checkpoints::create_checkpoint(&table, None))?;
+        crash_point("checkpoint_after");
+        written.map_err(|e| self.error("can't be checkpointed", e))
+    }
+
+    /// The store of the table's folder: its files and its log.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.log.object_store(None)
+    }
+
+    pub(crate) fn log(&self) -> &LogStoreRef {
+        &self.log
     }
 
     /// After a commit: keeps its state, and writes a checkpoint when one is due.
@@ -323,14 +365,27 @@ impl Table {
         // What fails here can't undo the commit: the next call reads the log anew, and the next checkpoint comes in time.
         let Ok(state) = block_on(self.with_txns(delta, known))? else { return Ok(()) };
         if due {
-            crash_point("checkpoint_before");
-            let mut table = DeltaTable::new(Arc::clone(&self.log));
-            table.state = Some(state.delta.clone());
-            let _ = block_on(checkpoints::create_checkpoint(&table, None))?;
-            crash_point("checkpoint_after");
+            let _ = self.checkpoint(&state);
         }
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok(())
+    }
+}
+
+/// What the log calls a commit.
+fn operation(kind: &Kind, adds_only: bool, state: &State) -> DeltaOperation {
+    let mode = if adds_only { SaveMode::Append } else { SaveMode::Overwrite };
+    let partitions = state.partition_columns();
+    match kind {
+        Kind::Write => DeltaOperation::Write {
+            mode,
+            partition_by: (!partitions.is_empty()).then_some(partitions),
+            predicate: None,
+        },
+        Kind::Compact(target) => DeltaOperation::Optimize { predicate: None, target_size: *target as i64 },
+        Kind::Delete => DeltaOperation::Delete { predicate: None },
+        Kind::Columns => DeltaOperation::UpdateFieldMetadata { fields: Vec::new() },
+        Kind::Vacuum => DeltaOperation::VacuumEnd { status: "COMPLETED".into() },
     }
 }
 

@@ -8,7 +8,7 @@
 //! The second kind says which id a name stands for. Both survive checkpoints, and both are written in the commit that first
 //! brings rows. A slash or percent sign in a part is percent-encoded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::log::Txns;
@@ -125,6 +125,16 @@ pub(super) fn all_offsets(txns: &Txns) -> BTreeMap<(String, String, i32), i64> {
         Some(((decode(cluster), decode(topic_id), partition.parse().ok()?), next))
     });
     ours.collect()
+}
+
+pub(super) fn all_topics(txns: &Txns) -> BTreeMap<String, BTreeSet<String>> {
+    let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for app in txns.keys() {
+        let parts: Vec<_> = app.split('/').collect();
+        let [TOPICS, _, _, topic, topic_id] = parts[..] else { continue };
+        topics.entry(decode(topic)).or_default().insert(decode(topic_id));
+    }
+    topics
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 mod epoch;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -384,4 +384,9 @@ fn values(date: &str, decoded: bool) -> Values {
 /// The next offset of each (cluster id, topic id, partition) that a bronze table's transactions hold.
 pub(crate) fn next_offsets(txns: &Txns) -> BTreeMap<(String, String, i32), i64> {
     epoch::all_offsets(txns)
+}
+
+/// The topic ids that each topic's name has stood for.
+pub(crate) fn topic_ids(txns: &Txns) -> BTreeMap<String, BTreeSet<String>> {
+    epoch::all_topics(txns)
 }

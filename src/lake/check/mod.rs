@@ -2,6 +2,7 @@
 
 mod balance;
 mod bronze;
+mod log;
 mod seen;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::AsArray;
 
 use super::log::Entry;
+use super::maintain::unmentioned;
 use super::partition::date_text;
 use super::silver::{UuidSet, uuid};
 use super::snapshot::{DataFile, Snapshot};
@@ -37,6 +39,11 @@ pub struct Checked {
     pub tables: u64,
     /// Data files looked at.
     pub files: u64,
+    /// Files in the tables' folders that no commit mentions: a crash left them, or a commit is in work. No fault; `vacuum`
+    /// deletes them once they are old.
+    pub leftovers: u64,
+    /// Their size, in bytes.
+    pub leftover_bytes: u64,
 }
 
 /// A table under check, with what was read of it once.
@@ -71,7 +78,8 @@ impl Lake {
 
     /// As [`Lake::check`], with what was counted.
     ///
-    /// Verified are: each log with its files (there, of that size, with that many rows); in bronze, that each (topic,
+    /// Verified are: each log with itself (no file removed twice, compaction keeps the rows, commits and snapshot agree) and with
+    /// its files (there, of that size, with that many rows); in bronze, that each (topic,
     /// partition, offset, row in record) stands once, that the committed ranges join and end where the transactions say, and
     /// that rows lie inside them; in silver, that (event date, id) stands once; and that at the version of bronze which silver
     /// has refined, silver + dead_letter + quarantine + duplicate = bronze.
@@ -95,6 +103,14 @@ impl Lake {
         let total = subjects.iter().map(|s| s.snapshot.files.len() as u64).sum();
         let mut ticker = Ticker::new("check", "files", total, progress);
         for subject in &subjects {
+            log::check(subject, &mut checked);
+            match unmentioned(&subject.table) {
+                Ok((files, bytes)) => {
+                    checked.leftovers += files;
+                    checked.leftover_bytes += bytes;
+                }
+                Err(error) => checked.problems.push(error.to_string()),
+            }
             let mut readable = true;
             for file in &subject.snapshot.files {
                 go_on(cancel)?;

@@ -5,6 +5,7 @@
 mod cell;
 mod hash;
 mod ids;
+mod rebuild;
 mod rules;
 mod shape;
 mod side;
@@ -105,6 +106,18 @@ impl Lake {
         Ok(report)
     }
 
+    fn refined_tables(&self, stream: Stream) -> Result<Tables> {
+        Ok(Tables {
+            bronze: self.bronze_table(stream)?,
+            silver: self.silver_table(stream)?,
+            sides: [
+                self.side_table(Side::DeadLetter)?,
+                self.side_table(Side::Quarantine)?,
+                self.side_table(Side::Duplicate)?,
+            ],
+        })
+    }
+
     fn refine_stream(
         &self,
         stream: Stream,
@@ -113,15 +126,7 @@ impl Lake {
         progress: &mut dyn FnMut(Progress),
         report: &mut SilverReport,
     ) -> Result<()> {
-        let tables = Tables {
-            bronze: self.bronze_table(stream)?,
-            silver: self.silver_table(stream)?,
-            sides: [
-                self.side_table(Side::DeadLetter)?,
-                self.side_table(Side::Quarantine)?,
-                self.side_table(Side::Duplicate)?,
-            ],
-        };
+        let tables = self.refined_tables(stream)?;
         let until = tables.bronze.state()?.version;
         let grown = report.silver.entry(stream.name().into()).or_default();
         let total: u64 = waiting(&tables, stream, until)?.iter().map(|(_, files)| count(files)).sum();
@@ -131,7 +136,7 @@ impl Lake {
             go_on(cancel)?;
             let at = Reached::read(&tables, stream)?;
             report.bronze_versions.insert(stream.name().into(), at.silver);
-            let changes = tables.bronze.changes(at.silver, at.pending.unwrap_or(until).max(until))?;
+            let changes = tables.bronze.changes(at.silver, at.pending.unwrap_or(until))?;
             let Some((target, files)) = next_step(changes, at.pending, options.shard_rows as u64) else { break };
             let done = at.sides.map(|side| side == target);
             let step = Step { stream, tables: &tables, from: at.silver, target, done, files, options, cancel };
@@ -169,6 +174,7 @@ impl Reached {
     fn read(tables: &Tables, stream: Stream) -> Result<Self> {
         let app = silver_app_id(stream);
         let at = |table: &Table| Ok::<_, Error>(table.state()?.txns.get(&app).copied().unwrap_or(-1));
+        rebuild::finished(tables)?;
         loop {
             let silver = at(&tables.silver)?;
             let mut sides = [-1; 3];

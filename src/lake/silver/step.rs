@@ -78,6 +78,12 @@ impl Step<'_> {
         crash_point("silver_before_files");
         let silver_state = self.tables.silver.state()?;
         let silver_files = self.tables.silver.files(&silver_state)?;
+        let (out, removed) = self.fill(&silver_files, read)?;
+        self.commit(out, removed)
+    }
+
+    /// Writes the step's files, against `silver_files`; what they hold, and the names of silver's files that they replace.
+    pub(super) fn fill(&self, silver_files: &[DataFile], read: &mut dyn FnMut(u64)) -> Result<(Output, Vec<String>)> {
         let mut out = Output::new(self);
         self.dead_letters(&mut out, read)?;
         let decoded: Vec<_> = self.files.iter().filter(|f| f.value("decoded") != Some("false")).collect();
@@ -86,15 +92,15 @@ impl Step<'_> {
         let mut displaced: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
         for shard in 0..shards {
             let rows = self.rows(&decoded, (shard, shards), &mut out, read)?;
-            let verdict = resolve(self.stream, &rows, &silver_files, self.cancel)?;
+            let verdict = resolve(self.stream, &rows, silver_files, self.cancel)?;
             out.verdict(&verdict)?;
             out.silver(&rows, &verdict)?;
             for (file, gone) in verdict.displaced {
                 displaced.entry(file).or_default().extend(gone);
             }
         }
-        let removed = self.rewrite(&silver_files, &displaced, &mut out)?;
-        self.commit(out, removed)
+        let removed = self.rewrite(silver_files, &displaced, &mut out)?;
+        Ok((out, removed))
     }
 
     fn dead_letters(&self, out: &mut Output, read: &mut dyn FnMut(u64)) -> Result<()> {
@@ -265,12 +271,12 @@ fn in_shard(batch: &RecordBatch, shard: u64, shards: u64) -> Result<BooleanArray
 }
 
 /// The files of a step, and what they hold.
-struct Output {
+pub(super) struct Output {
     stream: Stream,
-    sides: [Option<FileSet>; 3],
-    silver: FileSet,
-    counts: Counts,
-    kept: u64,
+    pub(super) sides: [Option<FileSet>; 3],
+    pub(super) silver: FileSet,
+    pub(super) counts: Counts,
+    pub(super) kept: u64,
     displaced: u64,
 }
 
