@@ -182,7 +182,11 @@ impl Table {
             return self.with_txns(delta, None).await;
         };
         let mut delta = known.delta.clone();
-        delta.update(log, None).await?;
+        if delta.update(log, None).await.is_err() {
+            // The log may have been cleaned up past what is known; if it is broken, this says so too.
+            let delta = DeltaTableState::try_new(log, None).await?;
+            return self.with_txns(delta, None).await;
+        }
         if delta.version() as i64 == known.version {
             return Ok(known);
         }

@@ -59,7 +59,7 @@ pub(super) fn check(subject: &Subject, checked: &mut Checked, cancel: &AtomicBoo
         // Where retention has dropped rows, what lies before the first that is left is not looked for.
         let first = seen.filter(|_| gone > 0).and_then(|s| s.offsets().next()).unwrap_or(range.from).max(range.from);
         let held = seen.map_or(0, |s| s.within(first, range.to));
-        checked.offsets_without_rows += (range.to - first).unsigned_abs().saturating_sub(held);
+        checked.offsets_without_rows += (range.to - first).max(0).unsigned_abs().saturating_sub(held);
     }
     Ok(())
 }

@@ -140,8 +140,10 @@ impl Mentioned {
         let complete = range.is_some_and(|(oldest, _)| oldest == 0);
         let (mut files, mut unread) = (HashMap::new(), HashSet::new());
         if !complete {
+            // Loaded anew: a state that is older than the cleaning of the log looks for a checkpoint that is gone.
+            let loaded = table.state_at(state.version)?;
             let tombstones =
-                block_on(async { state.delta().all_tombstones(table.log().as_ref()).try_collect::<Vec<_>>().await })?;
+                block_on(async { loaded.delta().all_tombstones(table.log().as_ref()).try_collect::<Vec<_>>().await })?;
             for tombstone in tombstones.map_err(|e| table.error("has no readable checkpoint", e))? {
                 let at = tombstone.deletion_timestamp().unwrap_or(i64::MAX);
                 files.insert(tombstone.path().into_owned(), Known::Left(at));
