@@ -472,5 +472,49 @@ class Lake:
         """
     def tables(self) -> list[dict[str, Any]]:
         """`name`, `rows`, `files`, `bytes`, `version` and `last_commit_ms` of each table."""
-    def check(self, *, progress: _Progress) -> list[str]:
-        """What is wrong with the lake; empty is sound."""
+    def check(self, *, progress: _Progress) -> dict[str, Any]:
+        """What is wrong with the lake.
+
+        Returns:
+            `problems` (texts; none is sound), `tables`, `files`, `offsets_without_rows`, `leftovers`, `leftover_bytes`.
+        """
+    def rebuild_silver(self, *, without_dropped: bool, progress: _Progress) -> dict[str, Any]:
+        """Silver anew from all of bronze; returns the same as `refine_silver`."""
+    def waiting(self, table: str, since_version: int) -> tuple[int, int]:
+        """Commits with new rows after a version, and their rows."""
+    def compact(self, *, target_bytes: int, tables: list[str], dry_run: bool, progress: _Progress) -> dict[str, Any]:
+        """Small files into larger ones.
+
+        Returns:
+            `seconds`, `tables` (name, removed, added, rows, bytes_before, bytes_after, commits, conflicts of each).
+        """
+    def vacuum(
+        self, *, retention_ms: int, leftovers_ms: int, tables: list[str], dry_run: bool, progress: _Progress
+    ) -> dict[str, Any]:
+        """Deletes files that no version within the retention holds.
+
+        Returns:
+            `seconds`, `tables` (name, removed, leftovers, bytes, unread, paths of each).
+        """
+    def checkpoint(
+        self, *, log_retention_ms: int, tables: list[str], dry_run: bool, progress: _Progress
+    ) -> dict[str, Any]:
+        """Checkpoints, and logs without what is older than the retention.
+
+        Returns:
+            `seconds`, `tables` (name, checkpoint, written, deleted, oldest, held_by of each).
+        """
+    def retain(
+        self,
+        *,
+        bronze: int | None,
+        silver: int | None,
+        gold: int | None,
+        dry_run: bool,
+        progress: _Progress,
+    ) -> dict[str, Any]:
+        """Drops the dates before the given ones, in days since the epoch.
+
+        Returns:
+            `seconds`, `tables` (name, dates, rows, files, kept, held_by of each).
+        """

@@ -29,6 +29,9 @@ PARTITION_TYPES = {"event_date": "DATE", "ingest_date": "DATE", "window_date": "
 # How often a table is computed again because another process committed to it meanwhile.
 ATTEMPTS = 5
 
+# The transaction of a silver table that holds the version which its last rebuilding made.
+REBUILT = "citystream/rebuilt"
+
 DAY = dt.timedelta(days=1)
 
 
@@ -42,6 +45,7 @@ class Snapshot:
     partition_columns: Sequence[str]
     txns: Mapping[str, int] = field(default_factory=dict)
     empty: Callable[[], Any] | None = None
+    columns: Sequence[str] = ()
 
     @classmethod
     def of(cls, lake: _core.Lake, name: str) -> Snapshot:
@@ -54,6 +58,7 @@ class Snapshot:
             partition_columns=found["partition_columns"],
             txns=found["txns"],
             empty=lambda: lake.scan(name),
+            columns=found["schema"].names,
         )
 
     def between(self, column: str | None, start: dt.datetime, end: dt.datetime) -> list[Mapping[str, Any]]:
@@ -115,6 +120,9 @@ def register(
         body = f"SELECT * FROM {scan(snapshot.files[:1], snapshot.partition_columns)} WHERE false"
     else:
         body = f"SELECT * FROM {_typed_empty(con, snapshot)}"
+    if snapshot.files and not set(snapshot.columns) <= _columns_of(con, body):
+        # Files from before a column was added to the table.
+        body = f"SELECT * FROM {_typed_empty(con, snapshot)} UNION ALL BY NAME {body}"
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {_name(tier)}")
     con.execute(f"CREATE OR REPLACE VIEW {_name(tier)}.{_name(table)} AS {body}")
 
@@ -133,6 +141,7 @@ def refresh(
     queries: Sequence[sql.Query],
     *,
     memory: str | None = None,
+    whole: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Refreshed]:
     """Brings every table up to date with its sources.
@@ -144,6 +153,7 @@ def refresh(
         lake: The lake.
         queries: The tables, each after its sources.
         memory: DuckDB's memory limit; past it, it spills to disk.
+        whole: Computes all of every table, whatever it has seen.
         progress: Called with a table's name, its number and how many there are.
 
     Raises:
@@ -154,15 +164,15 @@ def refresh(
     for number, query in enumerate(queries):
         if progress is not None:
             progress(query.name, number, len(queries))
-        done.append(_refresh_one(lake, query, memory))
+        done.append(_refresh_one(lake, query, memory, whole=whole))
     return done
 
 
-def _refresh_one(lake: _core.Lake, query: sql.Query, memory: str | None) -> Refreshed:
+def _refresh_one(lake: _core.Lake, query: sql.Query, memory: str | None, *, whole: bool) -> Refreshed:
     started = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            version, rows, windows = _compute(lake, query, memory)
+            version, rows, windows = _compute(lake, query, memory, anew=whole)
         except ConflictError:
             if attempt == ATTEMPTS:
                 raise
@@ -171,7 +181,7 @@ def _refresh_one(lake: _core.Lake, query: sql.Query, memory: str | None) -> Refr
     return Refreshed(query.name, rows, windows, version, round(time.monotonic() - started, 3))
 
 
-def _compute(lake: _core.Lake, query: sql.Query, memory: str | None) -> tuple[int | None, int, str]:
+def _compute(lake: _core.Lake, query: sql.Query, memory: str | None, *, anew: bool) -> tuple[int | None, int, str]:
     names = set(lake.names())
     for source in query.sources:
         if source.table not in names:
@@ -180,7 +190,7 @@ def _compute(lake: _core.Lake, query: sql.Query, memory: str | None) -> tuple[in
                 f"Choose from {', '.join(sorted(names))} in {query.path}",
             )
     sources = {source.table: Snapshot.of(lake, source.table) for source in query.sources}
-    seen = lake.snapshot(query.name)["txns"] if query.name in names else None
+    seen = lake.snapshot(query.name)["txns"] if query.name in names and not anew else None
     with connect(memory) as con:
         dates = touched(con, lake, query, sources, seen)
         if dates is not None and not dates:
@@ -232,8 +242,8 @@ def touched(
     for source in query.sources:
         snapshot = sources[source.table]
         last = None if seen is None else seen.get(app_id(query, source.table))
-        # A version behind the one seen: the source was made anew.
-        if last is None or snapshot.version < last:
+        # A version behind the one seen: the source was made anew. So it was where it has been rebuilt since.
+        if last is None or snapshot.version < last or snapshot.txns.get(REBUILT, -1) > last:
             return None
         if snapshot.version == last:
             continue
@@ -328,6 +338,10 @@ def _typed_empty(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
     con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM citystream_stream LIMIT 0")
     con.unregister("citystream_stream")
     return name
+
+
+def _columns_of(con: duckdb.DuckDBPyConnection, body: str) -> set[str]:
+    return {row[0] for row in con.execute(f"DESCRIBE {body}").fetchall()}
 
 
 def _midnight(date: dt.date) -> dt.datetime:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from . import _core, gold, sql, times
+from . import _core, gold, maintain, sql, times
 from .arrow import ArrowStream
 from .city import City
-from .errors import ConfigError
+from .errors import ConfigError, TableError
 from .metrics import METRICS_HOST, endpoint
 from .names import registry_pairs, rename_pairs
 from .nearest import nearest
@@ -24,12 +24,12 @@ from .topics import REFERENCE, servers_of, topics_of
 if TYPE_CHECKING:
     import datetime as dt
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from .names import Rename, SchemaRegistry
 
-# Tables of this prefix are made by SQL, the others by Rust.
-_SQL_TIERS = ("dim.", "gold.")
+# Tables of silver that all streams share.
+_SIDES = ("dead_letter", "quarantine", "duplicate")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,19 @@ class RefineReport(Report):
 
 @dataclass(frozen=True)
 class TableInfo(Report):
-    """One table of a lake. `lag`: commits of its sources that a dim or gold table hasn't taken in; None for others."""
+    """One table of a lake.
+
+    Attributes:
+        name: Tier and name.
+        rows: Rows.
+        files: Data files.
+        bytes: Their size.
+        version: Of the Delta table.
+        lag: Commits with new rows in the sources that a silver, dim or gold table hasn't taken in; None for bronze,
+            tables of others, and where a source's log no longer reaches back so far.
+        last_commit: When the version was committed.
+        lag_rows: The rows of those commits.
+    """
 
     name: str
     rows: int
@@ -118,6 +130,7 @@ class TableInfo(Report):
     version: int
     lag: int | None
     last_commit: dt.datetime | None
+    lag_rows: int | None = None
 
 
 class Tables(tuple[TableInfo, ...]):
@@ -317,11 +330,16 @@ class Lake:
         *,
         gold_dir: str | os.PathLike[str] | None = None,
         memory: str = "512MB",
+        rebuild: bool = False,
+        without_dropped: bool = False,
         progress: Progress = None,
     ) -> RefineReport:
         """Bronze → silver → dim and gold: takes in what is new and recomputes the windows that it touches.
 
         Args:
+            rebuild: Makes silver, its side tables, dim and gold anew from all of bronze, each table in one commit.
+                For a lake whose log no longer says what is new. Interrupted, it is done by calling it again.
+            without_dropped: With `rebuild`: also where retention has dropped rows of bronze, which silver loses then.
             gold_dir: A folder with further gold tables, one .sql file each; see docs/tables.md.
             memory: DuckDB's limit; past it, it spills to the temporary folder.
             progress: See `citystream.progress.shown`.
@@ -333,13 +351,18 @@ class Lake:
         started = time.monotonic()
         queries = sql.load(None if gold_dir is None else Path(gold_dir))
         with shown(progress) as callback:
-            silver = self.core.refine_silver(progress=callback)
+            if rebuild:
+                silver = self.core.rebuild_silver(without_dropped=without_dropped, progress=callback)
+            elif without_dropped:
+                raise ConfigError("without_dropped is given without rebuild. It says what a rebuilding may lose")
+            else:
+                silver = self.core.refine_silver(progress=callback)
 
             def step(table: str, done: int, total: int) -> None:
                 if callback is not None:
                     callback({"stage": "gold", "done": done, "total": total, "unit": "tables", "detail": table})
 
-            tables = gold.refresh(self.core, queries, memory=memory, progress=step)
+            tables = gold.refresh(self.core, queries, memory=memory, whole=rebuild, progress=step)
         return RefineReport(
             silver=dict(silver["silver"]),
             dead_letter=silver["dead_letter"],
@@ -386,7 +409,7 @@ class Lake:
     def tables(self) -> Tables:
         """Every table's rows, files, bytes, version, lag and last commit."""
         found = {table["name"]: table for table in self.core.tables()}
-        versions = {name: table["version"] for name, table in found.items()}
+        lags = {name: self._lag(name, found) for name in found}
         return Tables(
             TableInfo(
                 name=name,
@@ -394,22 +417,171 @@ class Lake:
                 files=table["files"],
                 bytes=table["bytes"],
                 version=table["version"],
-                lag=self._lag(name, versions) if name.startswith(_SQL_TIERS) else None,
+                lag=lags[name][0],
                 last_commit=None if table["last_commit_ms"] is None else times.datetime_of(table["last_commit_ms"]),
+                lag_rows=lags[name][1],
             )
             for name, table in sorted(found.items())
         )
 
-    def check(self, *, progress: Progress = None) -> list[str]:
+    def check(self, *, progress: Progress = None) -> maintain.Checked:
         """What is wrong with the lake.
 
-        Looks for records twice or missing, silver that doesn't add up, and files that the log doesn't know.
+        Looks for records twice or missing, committed offsets that don't join, silver that isn't unique or doesn't add
+        up, and logs that disagree with themselves or with the files.
 
         Returns:
-            One text for each fault; none is sound.
+            One text for each fault; none is sound. Its attributes say what was looked at.
         """
         with shown(progress) as callback:
-            return self.core.check(progress=callback)
+            return maintain.Checked(self.core.check(progress=callback))
+
+    def compact(
+        self,
+        *,
+        tables: str | Iterable[str] | None = None,
+        target: str | int = "128MiB",
+        dry_run: bool = False,
+        progress: Progress = None,
+    ) -> maintain.CompactReport:
+        """Puts the small files of each partition together; no row changes, and no reader of changes sees a new one.
+
+        May run beside ingest, refine and readers. The old files stay until `vacuum`.
+
+        Args:
+            tables: Only these, such as "silver.gps".
+            target: Size of the files that come out, such as "128MiB". Those of three quarters of it are left alone.
+            dry_run: Only says what would be done.
+            progress: See `citystream.progress.shown`.
+
+        Examples:
+            >>> import citystream as cs
+            >>> lake = cs.Lake(tmp / "lake")
+            >>> for minutes in ("10min", "20min"):
+            ...     _ = lake.ingest(cs.City(vehicles=20, duration=minutes))
+            >>> lake.compact(tables="bronze.gps").tables[0].added
+            1
+
+        Raises:
+            ConfigError: There is no such table, or the target is no size.
+            ConflictError: Other writers were always faster.
+        """
+        with shown(progress) as callback:
+            found = self.core.compact(
+                target_bytes=maintain.size_bytes(target, "target"),
+                tables=maintain.names_of(tables),
+                dry_run=dry_run,
+                progress=callback,
+            )
+        return maintain.CompactReport(
+            maintain.tables_of(maintain.TableCompacted, found), round(found["seconds"], 3), dry_run
+        )
+
+    def vacuum(
+        self,
+        *,
+        tables: str | Iterable[str] | None = None,
+        retention: times.Duration = "7d",
+        leftovers: times.Duration = "1d",
+        dry_run: bool = False,
+        progress: Progress = None,
+    ) -> maintain.VacuumReport:
+        """Deletes files that left a table longer ago than the retention, and what crashes left behind.
+
+        Args:
+            tables: Only these.
+            retention: Readers of versions younger than this aren't disturbed.
+            leftovers: Age at which a file that no commit mentions can't belong to a commit in work any more.
+            dry_run: Only says what would be deleted.
+            progress: See `citystream.progress.shown`.
+
+        Raises:
+            ConfigError: There is no such table.
+        """
+        with shown(progress) as callback:
+            found = self.core.vacuum(
+                retention_ms=times.duration_ms(retention, "retention"),
+                leftovers_ms=times.duration_ms(leftovers, "leftovers"),
+                tables=maintain.names_of(tables),
+                dry_run=dry_run,
+                progress=callback,
+            )
+        return maintain.VacuumReport(
+            maintain.tables_of(maintain.TableVacuumed, found), round(found["seconds"], 3), dry_run
+        )
+
+    def checkpoint(
+        self,
+        *,
+        tables: str | Iterable[str] | None = None,
+        log_retention: times.Duration = "30d",
+        dry_run: bool = False,
+        progress: Progress = None,
+    ) -> maintain.CheckpointReport:
+        """Writes each table's checkpoint, and deletes commits of its log that are older than the retention.
+
+        Commits that silver or gold have yet to read stay, however old they are.
+
+        Args:
+            tables: Only these.
+            log_retention: Versions younger than this stay readable.
+            dry_run: Only says what would be deleted.
+            progress: See `citystream.progress.shown`.
+
+        Raises:
+            ConfigError: There is no such table.
+        """
+        with shown(progress) as callback:
+            found = self.core.checkpoint(
+                log_retention_ms=times.duration_ms(log_retention, "log_retention"),
+                tables=maintain.names_of(tables),
+                dry_run=dry_run,
+                progress=callback,
+            )
+        return maintain.CheckpointReport(
+            maintain.tables_of(maintain.TableCheckpointed, found), round(found["seconds"], 3), dry_run
+        )
+
+    def retain(
+        self,
+        *,
+        bronze: times.Duration | None = None,
+        silver: times.Duration | None = None,
+        gold: times.Duration | None = None,
+        today: dt.date | str | None = None,
+        dry_run: bool = False,
+        progress: Progress = None,
+    ) -> maintain.RetainReport:
+        """Drops whole dates that are older than a tier's age; a tier without one keeps all.
+
+        Offsets stay, so nothing is ingested again; what the next tier hasn't read stays too. `check` counts what was
+        dropped. `vacuum` deletes the files later.
+
+        Args:
+            bronze: Age of the date of taking in, such as "30d". The reference stream's table keeps all.
+            silver: Age of the event's date; for dead_letter, quarantine and duplicate of the date of taking in.
+            gold: Age of the window's date.
+            today: The date to count from, for a city that lives at another time; None is the clock's, in UTC.
+            dry_run: Only says what would be dropped.
+            progress: See `citystream.progress.shown`.
+
+        Raises:
+            ConfigError: No tier has an age, or one isn't whole days.
+            TableError: A refinement isn't finished.
+        """
+        if bronze is None and silver is None and gold is None:
+            raise ConfigError("no tier has an age, so all would stay. Give bronze, silver or gold, such as 30d")
+        with shown(progress) as callback:
+            found = self.core.retain(
+                bronze=maintain.first_kept(bronze, today, "bronze"),
+                silver=maintain.first_kept(silver, today, "silver"),
+                gold=maintain.first_kept(gold, today, "gold"),
+                dry_run=dry_run,
+                progress=callback,
+            )
+        return maintain.RetainReport(
+            maintain.tables_of(maintain.TableRetained, found), round(found["seconds"], 3), dry_run
+        )
 
     def __repr__(self) -> str:
         return f"Lake({self.path!r})"
@@ -432,10 +604,23 @@ class Lake:
             hint = nearest(name, names) or f"It has {', '.join(names)}"
             raise ConfigError(f"the lake {self.path} has no table {name!r}. {hint}")
 
-    def _lag(self, name: str, versions: Mapping[str, int]) -> int | None:
-        own = {query.name: query for query in sql.load()}
-        if name not in own:
-            return None
+    def _lag(self, name: str, known: Mapping[str, Any]) -> tuple[int, int] | tuple[None, None]:
+        """Commits and rows of the table's sources that it has yet to take in."""
+        tier, base = name.split(".")
+        if tier == "bronze":
+            return None, None
         seen: Mapping[str, int] = self.core.snapshot(name)["txns"]
-        taken = ((versions[s.table], seen.get(gold.app_id(own[name], s.table), -1)) for s in own[name].sources)
-        return sum(version - last for version, last in taken)
+        if tier == "silver":
+            streams = [base] if base not in _SIDES else [s for s in topics_of(None) if s != REFERENCE]
+            marks = [(f"bronze.{stream}", f"citystream/silver/bronze.{stream}") for stream in streams]
+        else:
+            query = next((query for query in sql.load() if query.name == name), None)
+            if query is None:
+                return None, None
+            marks = [(source.table, gold.app_id(query, source.table)) for source in query.sources]
+        try:
+            waiting = [self.core.waiting(source, seen.get(mark, -1)) for source, mark in marks if source in known]
+        except TableError:
+            # The source's log is cleaned up: `refine --rebuild` is what helps then.
+            return None, None
+        return sum(commits for commits, _ in waiting), sum(rows for _, rows in waiting)

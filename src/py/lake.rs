@@ -14,7 +14,10 @@ use super::error::to_py;
 use super::kafka::security_of;
 use super::metrics::Metrics;
 use crate::error::{Error, Result};
-use crate::lake::{self, BronzeOptions, DataFile, Replace};
+use crate::lake::{
+    self, BronzeOptions, CompactOptions, DataFile, Replace, Retain, SilverOptions, SilverReport, TrimOptions,
+    VacuumOptions,
+};
 use crate::pipeline::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, ingest_city, ingest_kafka};
 
 /// A folder of Delta tables.
@@ -117,14 +120,7 @@ impl Lake {
             let cancel = run.cancel.clone();
             self.lake.refine_silver(cancel.flag(), run.progress)
         })?;
-        let report = PyDict::new(py);
-        report.set_item("silver", done.silver)?;
-        report.set_item("dead_letter", done.dead_letter)?;
-        report.set_item("quarantine", done.quarantine)?;
-        report.set_item("duplicate", done.duplicate)?;
-        report.set_item("seconds", done.seconds)?;
-        report.set_item("bronze_versions", done.bronze_versions)?;
-        Ok(report)
+        refined(py, done)
     }
 
     fn names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
@@ -196,12 +192,170 @@ impl Lake {
     }
 
     #[pyo3(signature = (*, progress))]
-    fn check(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
-        blocking::run(py, progress, |run| {
+    fn check<'py>(&self, py: Python<'py>, progress: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+        let done = blocking::run(py, progress, |run| {
             let cancel = run.cancel.clone();
-            self.lake.check(cancel.flag(), run.progress)
+            self.lake.check_all(cancel.flag(), run.progress)
+        })?;
+        let report = PyDict::new(py);
+        report.set_item("problems", done.problems)?;
+        report.set_item("offsets_without_rows", done.offsets_without_rows)?;
+        report.set_item("tables", done.tables)?;
+        report.set_item("files", done.files)?;
+        report.set_item("leftovers", done.leftovers)?;
+        report.set_item("leftover_bytes", done.leftover_bytes)?;
+        Ok(report)
+    }
+
+    #[pyo3(signature = (*, without_dropped, progress))]
+    fn rebuild_silver<'py>(
+        &self,
+        py: Python<'py>,
+        without_dropped: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.rebuild_silver(&SilverOptions::default(), without_dropped, cancel.flag(), run.progress)
+        })?;
+        refined(py, done)
+    }
+
+    fn waiting(&self, py: Python<'_>, table: &str, since_version: i64) -> PyResult<(u64, u64)> {
+        let found = py.detach(|| self.lake.waiting(table, since_version)).map_err(|e| to_py(py, &e))?;
+        Ok((found.commits, found.rows))
+    }
+
+    #[pyo3(signature = (*, target_bytes, tables, dry_run, progress))]
+    fn compact<'py>(
+        &self,
+        py: Python<'py>,
+        target_bytes: u64,
+        tables: Vec<String>,
+        dry_run: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let options = CompactOptions { target_bytes, tables, dry_run };
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.compact(&options, cancel.flag(), run.progress)
+        })?;
+        maintained(py, done.seconds, done.tables, |entry, table| {
+            entry.set_item("name", table.name)?;
+            entry.set_item("removed", table.removed)?;
+            entry.set_item("added", table.added)?;
+            entry.set_item("rows", table.rows)?;
+            entry.set_item("bytes_before", table.bytes_before)?;
+            entry.set_item("bytes_after", table.bytes_after)?;
+            entry.set_item("commits", table.commits)?;
+            entry.set_item("conflicts", table.conflicts)
         })
     }
+
+    #[pyo3(signature = (*, retention_ms, leftovers_ms, tables, dry_run, progress))]
+    fn vacuum<'py>(
+        &self,
+        py: Python<'py>,
+        retention_ms: u64,
+        leftovers_ms: u64,
+        tables: Vec<String>,
+        dry_run: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (retention, leftovers) = (Duration::from_millis(retention_ms), Duration::from_millis(leftovers_ms));
+        let options = VacuumOptions { retention, leftovers, tables, dry_run };
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.vacuum(&options, cancel.flag(), run.progress)
+        })?;
+        maintained(py, done.seconds, done.tables, |entry, table| {
+            entry.set_item("name", table.name)?;
+            entry.set_item("removed", table.removed)?;
+            entry.set_item("leftovers", table.leftovers)?;
+            entry.set_item("bytes", table.bytes)?;
+            entry.set_item("unread", table.unread)?;
+            entry.set_item("paths", table.paths)
+        })
+    }
+
+    #[pyo3(signature = (*, log_retention_ms, tables, dry_run, progress))]
+    fn checkpoint<'py>(
+        &self,
+        py: Python<'py>,
+        log_retention_ms: u64,
+        tables: Vec<String>,
+        dry_run: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let options = TrimOptions { retention: Duration::from_millis(log_retention_ms), tables, dry_run };
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.checkpoint(&options, cancel.flag(), run.progress)
+        })?;
+        maintained(py, done.seconds, done.tables, |entry, table| {
+            entry.set_item("name", table.name)?;
+            entry.set_item("checkpoint", table.checkpoint)?;
+            entry.set_item("written", table.written)?;
+            entry.set_item("deleted", table.deleted)?;
+            entry.set_item("oldest", table.oldest)?;
+            entry.set_item("held_by", table.held_by)
+        })
+    }
+
+    #[pyo3(signature = (*, bronze, silver, gold, dry_run, progress))]
+    fn retain<'py>(
+        &self,
+        py: Python<'py>,
+        bronze: Option<i32>,
+        silver: Option<i32>,
+        gold: Option<i32>,
+        dry_run: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let options = Retain { bronze, silver, gold, dry_run };
+        let done = blocking::run(py, progress, |run| {
+            let cancel = run.cancel.clone();
+            self.lake.retain(&options, cancel.flag(), run.progress)
+        })?;
+        maintained(py, done.seconds, done.tables, |entry, table| {
+            entry.set_item("name", table.name)?;
+            entry.set_item("dates", table.dates)?;
+            entry.set_item("rows", table.rows)?;
+            entry.set_item("files", table.files)?;
+            entry.set_item("kept", table.kept)?;
+            entry.set_item("held_by", table.held_by)
+        })
+    }
+}
+
+/// A report of maintenance: `seconds`, and `tables` with what `fill` says of each.
+fn maintained<'py, T>(
+    py: Python<'py>,
+    seconds: f64,
+    tables: Vec<T>,
+    fill: impl Fn(&Bound<'py, PyDict>, T) -> PyResult<()>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let list = PyList::empty(py);
+    for table in tables {
+        let entry = PyDict::new(py);
+        fill(&entry, table)?;
+        list.append(entry)?;
+    }
+    let report = PyDict::new(py);
+    report.set_item("seconds", seconds)?;
+    report.set_item("tables", list)?;
+    Ok(report)
+}
+
+fn refined(py: Python<'_>, done: SilverReport) -> PyResult<Bound<'_, PyDict>> {
+    let report = PyDict::new(py);
+    report.set_item("silver", done.silver)?;
+    report.set_item("dead_letter", done.dead_letter)?;
+    report.set_item("quarantine", done.quarantine)?;
+    report.set_item("duplicate", done.duplicate)?;
+    report.set_item("seconds", done.seconds)?;
+    report.set_item("bronze_versions", done.bronze_versions)?;
+    Ok(report)
 }
 
 /// The rows of one version, from the start for each consumer.

@@ -17,6 +17,7 @@ import citystream as cs
 SMALL = ("--vehicles", "60", "--start", "2026-06-01T07:00Z", "--duration", "1h")
 COMMANDS = (
     ("demo",), ("simulate",), ("ingest",), ("refine",), ("query",), ("tables",), ("lake", "check"),
+    ("lake", "compact"), ("lake", "vacuum"), ("lake", "checkpoint"), ("lake", "retain"),
     ("topics", "create"), ("topics", "describe"), ("config",), ("jobs", "copy"), ("realism",),
 )  # fmt: skip
 

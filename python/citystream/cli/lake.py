@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from citystream import Lake
+from citystream.report import size
 from citystream.settings import Settings
 from citystream.times import duration_ms
 
 from .options import KafkaOptions, MetricsOptions, command
 from .output import Output, cell, fetch
 
+if TYPE_CHECKING:
+    from citystream.maintain import CheckpointReport, CompactReport, RetainReport, VacuumReport
+
 Folder = Annotated[str, typer.Argument(metavar="LAKE", help="The lake's folder.")]
 Memory = Annotated[str | None, typer.Option(help="DuckDB's memory limit, such as 512MB.")]
+Only = Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be given several times.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 GoldDir = Annotated[str | None, typer.Option(help="A folder with further gold tables, one .sql file each.")]
 
 
@@ -27,6 +33,10 @@ def add_to(app: typer.Typer) -> None:
     _tables(app)
     group = typer.Typer(no_args_is_help=True)
     _check(group)
+    _compact(group)
+    _vacuum(group)
+    _checkpoint(group)
+    _retain(group)
     app.add_typer(group, name="lake", help="Looks after a lake.")
 
 
@@ -94,12 +104,29 @@ def _ingest(app: typer.Typer) -> None:
 
 
 def _refine(app: typer.Typer) -> None:
-    @command(app, "refine", "citystream refine lake", "citystream refine lake --gold-dir my-tables")
+    @command(
+        app,
+        "refine",
+        "citystream refine lake",
+        "citystream refine lake --gold-dir my-tables",
+        "citystream refine lake --rebuild",
+    )
     def refine(
-        lake: Folder, output: Output, settings: Settings, memory: Memory = None, gold_dir: GoldDir = None
+        lake: Folder,
+        output: Output,
+        settings: Settings,
+        memory: Memory = None,
+        gold_dir: GoldDir = None,
+        rebuild: Annotated[
+            bool, typer.Option("--rebuild", help="Make silver, dim and gold anew from all of bronze.")
+        ] = False,
+        without_dropped: Annotated[
+            bool, typer.Option("--without-dropped", help="With --rebuild: lose what retention has dropped from bronze.")
+        ] = False,
     ) -> None:
         """Bronze → silver → gold: takes in what is new."""
-        report = Lake(lake, create=False).refine(**_refining(settings, memory, gold_dir, output))
+        refining = _refining(settings, memory, gold_dir, output)
+        report = Lake(lake, create=False).refine(rebuild=rebuild, without_dropped=without_dropped, **refining)
         output.document(report)
         if output.words:
             rows = ((name, f"{count:,}") for name, count in report.rows.items())
@@ -144,13 +171,101 @@ def _check(app: typer.Typer) -> None:
     @command(app, "check", "citystream lake check lake")
     def check(lake: Folder, output: Output) -> None:
         """Verifies that each record is in bronze once, that silver adds up, and that log and files agree."""
-        problems = Lake(lake, create=False).check(progress=output.progress)
-        output.document({"sound": not problems, "problems": problems})
-        for problem in problems:
+        found = Lake(lake, create=False).check(progress=output.progress)
+        output.document({"sound": not found, "problems": list(found), **vars(found)})
+        for problem in found:
             output.line(problem)
-        if not problems:
-            output.line(f"{lake} is sound")
-        output.status = 1 if problems else 0
+        if not found:
+            output.line(f"{lake} is sound: {found.files:,} files of {found.tables:,} tables")
+        if found.offsets_without_rows:
+            output.line(f"{found.offsets_without_rows:,} offsets hold no record: markers, aborted and compacted ones")
+        if found.leftovers:
+            output.line(
+                f"{found.leftovers:,} files ({size(found.leftover_bytes)}) are of no commit; vacuum deletes them"
+            )
+        output.status = 1 if found else 0
+
+
+def _compact(app: typer.Typer) -> None:
+    @command(
+        app, "compact", "citystream lake compact lake", "citystream lake compact lake --table silver.gps --dry-run"
+    )
+    def compact(
+        lake: Folder,
+        output: Output,
+        table: Only = None,
+        target: Annotated[str, typer.Option(help="Size of the files that come out.")] = "128MiB",
+        dry_run: DryRun = False,
+    ) -> None:
+        """Puts small files together; no row changes. May run beside ingest, refine and readers."""
+        opened = Lake(lake, create=False)
+        _maintained(output, opened.compact(tables=table, target=target, dry_run=dry_run, progress=output.progress))
+
+
+def _vacuum(app: typer.Typer) -> None:
+    @command(app, "vacuum", "citystream lake vacuum lake --dry-run", "citystream lake vacuum lake --retention 14d")
+    def vacuum(
+        lake: Folder,
+        output: Output,
+        table: Only = None,
+        retention: Annotated[str, typer.Option(help="Keep the files of versions younger than this.")] = "7d",
+        leftovers: Annotated[str, typer.Option(help="Keep files of no commit that are younger than this.")] = "1d",
+        dry_run: DryRun = False,
+    ) -> None:
+        """Deletes files that left their table long ago, and what crashes left behind."""
+        opened = Lake(lake, create=False)
+        keep = {"retention": retention, "leftovers": leftovers}
+        _maintained(output, opened.vacuum(tables=table, dry_run=dry_run, progress=output.progress, **keep))
+
+
+def _checkpoint(app: typer.Typer) -> None:
+    @command(
+        app, "checkpoint", "citystream lake checkpoint lake", "citystream lake checkpoint lake --log-retention 90d"
+    )
+    def checkpoint(
+        lake: Folder,
+        output: Output,
+        table: Only = None,
+        log_retention: Annotated[str, typer.Option(help="Keep commits younger than this.")] = "30d",
+        dry_run: DryRun = False,
+    ) -> None:
+        """Writes each table's checkpoint, and deletes old commits of its log that nobody has yet to read."""
+        opened = Lake(lake, create=False)
+        _maintained(
+            output,
+            opened.checkpoint(tables=table, log_retention=log_retention, dry_run=dry_run, progress=output.progress),
+        )
+
+
+def _retain(app: typer.Typer) -> None:
+    @command(
+        app,
+        "retain",
+        "citystream lake retain lake --bronze 30d --silver 365d",
+        "citystream lake retain lake --bronze 30d --dry-run",
+    )
+    def retain(
+        lake: Folder,
+        output: Output,
+        bronze: Annotated[str | None, typer.Option(help="Keep dates of taking in up to this age.")] = None,
+        silver: Annotated[str | None, typer.Option(help="Keep dates of events up to this age.")] = None,
+        gold: Annotated[str | None, typer.Option(help="Keep dates of windows up to this age.")] = None,
+        today: Annotated[str | None, typer.Option(help="Count from this date instead of the clock's.")] = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        """Drops whole old dates of a tier; what the next tier hasn't read stays."""
+        opened = Lake(lake, create=False)
+        ages = {"bronze": bronze, "silver": silver, "gold": gold}
+        _maintained(output, opened.retain(today=today, dry_run=dry_run, progress=output.progress, **ages))
+
+
+def _maintained(output: Output, report: CompactReport | VacuumReport | CheckpointReport | RetainReport) -> None:
+    output.document(report)
+    if output.words:
+        if report.tables:
+            output.table("", report.HEADINGS, report.cells())
+        did = "Would be done; nothing was changed" if report.dry_run else f"Done in {report.seconds:.1f} s"
+        output.line(did if report.tables else "Nothing to do")
 
 
 def _refining(settings: Settings, memory: str | None, gold_dir: str | None, output: Output) -> dict[str, Any]:

@@ -285,6 +285,9 @@ fn rewrite(table: &Table, state: &State, bins: &[Bin], target: u64, cancel: &Ato
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lake::Replace;
+    use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatchIterator};
+    use arrow::datatypes::Int64Type;
     use serde_json::Value;
 
     fn file(name: &str, bytes: u64) -> DataFile {
@@ -298,6 +301,54 @@ mod tests {
             tags: BTreeMap::new(),
             modified_ms: 0,
         }
+    }
+
+    fn add(lake: &Lake, value: i64) {
+        let column = Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+        let batch = RecordBatch::try_from_iter([("value", column)]).unwrap();
+        let schema = batch.schema();
+        let mut rows = RecordBatchIterator::new([Ok(batch)], schema);
+        let more = Replace { partitions: Some(vec![]), ..Replace::default() };
+        lake.replace("gold.x", &mut rows, &more).unwrap();
+    }
+
+    fn values(lake: &Lake) -> Vec<i64> {
+        let mut values = Vec::new();
+        for batch in lake.scan("gold.x", None).unwrap() {
+            values.extend(batch.unwrap().column(0).as_primitive::<Int64Type>().values());
+        }
+        values
+    }
+
+    #[test]
+    fn a_plan_that_another_writer_has_overtaken_is_not_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(&folder.path().join("lake").to_string_lossy(), true).unwrap();
+        (1..=3).for_each(|value| add(&lake, value));
+        let table = lake.table("gold.x").unwrap();
+        let (stop, target) = (AtomicBool::new(false), 1 << 20);
+        let stale = table.state().unwrap();
+        let planned = plan(&table, &stale, target, &stop).unwrap();
+        assert_eq!(planned[0][0].files.len(), 3);
+        // Rows that came in meanwhile are no obstacle.
+        add(&lake, 4);
+        rewrite(&table, &stale, &planned[0], target, &stop).unwrap();
+        assert_eq!(values(&lake).len(), 4);
+        // The same plan again, as another process would have made it, and one whose rows were replaced.
+        let error = rewrite(&table, &stale, &planned[0], target, &stop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        let stale = table.state().unwrap();
+        let planned = plan(&table, &stale, target, &stop).unwrap();
+        let column = Arc::new(Int64Array::from(vec![9])) as ArrayRef;
+        let batch = RecordBatch::try_from_iter([("value", column)]).unwrap();
+        let mut rows = RecordBatchIterator::new([Ok(batch.clone())], batch.schema());
+        lake.replace("gold.x", &mut rows, &Replace::default()).unwrap();
+        let error = rewrite(&table, &stale, &planned[0], target, &stop).unwrap_err();
+        assert_eq!((error.kind(), values(&lake)), (ErrorKind::Conflict, vec![9]));
+        // Version 0 made the table, 1 to 4 added rows.
+        let compacted = table.entry(5).unwrap().unwrap();
+        assert_eq!((compacted.adds.len(), compacted.removes.len()), (1, 3));
+        assert!(compacted.adds.iter().all(|a| !a.data_change) && compacted.removes.iter().all(|r| !r.data_change));
     }
 
     #[test]

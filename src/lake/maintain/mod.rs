@@ -25,7 +25,7 @@ use super::silver::silver_app_id;
 use super::table::Table;
 use super::{Lake, TIERS};
 use crate::error::{Error, Result};
-use crate::schema::{Side, Stream};
+use crate::schema::Stream;
 
 /// How far another table has read this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Lake {
             if let Some(stream) = Stream::EVENTS.iter().find(|s| name == format!("silver.{}", s.name())) {
                 let at = txns.get(&silver_app_id(*stream)).copied().unwrap_or(-1);
                 reached.insert(format!("bronze.{}", stream.name()), at);
-            } else if !Side::ALL.iter().any(|side| name == format!("silver.{}", side.name())) {
+            } else if name.starts_with("dim.") || name.starts_with("gold.") {
                 for (app, &version) in &txns {
                     if let Some(source) = source_of(app) {
                         let at = reached.entry(source.to_owned()).or_insert(version);
@@ -99,12 +99,17 @@ impl Lake {
     }
 }
 
-/// The table whose version the transaction `citystream/<table>/<query>/<source>` records.
-fn source_of(app: &str) -> Option<&str> {
-    let parts: Vec<_> = app.split('/').collect();
-    let ["citystream", _, _, source] = parts[..] else { return None };
-    let (tier, _) = source.split_once('.')?;
-    TIERS.contains(&tier).then_some(source)
+/// The table whose version a transaction of dim or gold records: `citystream/<table>/<query>/<source>`, and perhaps the
+/// source's own id.
+pub(crate) fn source_of(app: &str) -> Option<&str> {
+    let mut parts = app.split('/');
+    let (Some("citystream"), Some(table), Some(_), Some(source)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let named = |name: &str| name.split_once('.').is_some_and(|(tier, _)| TIERS.contains(&tier));
+    (named(table) && named(source)).then_some(source)
 }
 
 /// The one that has come least far.
@@ -119,12 +124,11 @@ mod tests {
     #[test]
     fn only_transactions_of_gold_name_a_source() {
         assert_eq!(source_of("citystream/gold.road_5min/ab12/silver.gps"), Some("silver.gps"));
+        assert_eq!(source_of("citystream/gold.road_5min/ab12/silver.gps/0a-1b"), Some("silver.gps"));
         for other in
             ["citystream/silver/bronze.gps", "citystream/default/cluster/topic/3", "citystream/dropped/gps", "x"]
         {
             assert_eq!(source_of(other), None, "{other}");
         }
-        // A pipeline's offsets have five parts, whatever they are called.
-        assert_eq!(source_of("citystream/p/c/silver.gps/3"), None);
     }
 }
