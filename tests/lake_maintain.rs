@@ -778,3 +778,47 @@ fn check_names_a_compaction_that_doubled_rows() {
     let problems = check(&Lake::open(&folder.path(), false).unwrap());
     assert!(problems.iter().any(|p| p.contains("removes 2 files that had left the table before")), "{problems:?}");
 }
+
+/// What a checkpoint of many files takes: `cargo test --profile quick --test lake_maintain -- --ignored --nocapture memory`.
+#[test]
+#[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "a measurement's result")]
+fn memory_of_a_checkpoint() {
+    let peak_mib = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    };
+    let folder = Folder::new();
+    let lake = folder.lake();
+    lake.ensure_tables().unwrap();
+    ingest(&lake, GPS, 0, 0, &mixed(0, 20));
+    let text = fs::read_to_string(log(&lake, "bronze.gps", 1)).unwrap();
+    let add: Value = text
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap())
+        .find(|a| a["add"]["path"].as_str().is_some_and(|p| p.contains("decoded=true")))
+        .unwrap();
+    let path = add["add"]["path"].as_str().unwrap().to_owned();
+    let commits = std::env::var("FILES").map_or(20, |n| n.parse::<i64>().unwrap() / 1000);
+    for version in 2..2 + commits {
+        let mut lines = vec![json!({"commitInfo": {"timestamp": 1, "operation": "WRITE"}}).to_string()];
+        for n in 0..1000 {
+            let mut add = add.clone();
+            add["add"]["path"] = path.replace("part-", &format!("part-{version}-{n}-")).into();
+            lines.push(add.to_string());
+        }
+        fs::write(log(&lake, "bronze.gps", version), lines.join("\n")).unwrap();
+    }
+    let lake = Lake::open(&folder.path(), false).unwrap();
+    let files = lake.snapshot("bronze.gps").unwrap().files.len();
+    let before = peak_mib();
+    let began = std::time::Instant::now();
+    let options = TrimOptions { tables: vec!["bronze.gps".into()], ..TrimOptions::default() };
+    lake.checkpoint(&options, &NEVER, &mut |_| {}).unwrap();
+    println!(
+        "{files} files: peak before the checkpoint {before:.0} MiB, with it {:.0} MiB; {:.2} s",
+        peak_mib(),
+        began.elapsed().as_secs_f64()
+    );
+}

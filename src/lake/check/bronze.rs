@@ -12,7 +12,7 @@ use super::{Checked, EXAMPLES, Subject};
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::bronze::{next_offsets, topic_ids};
 use crate::lake::go_on;
-use crate::lake::maintain::dropped;
+use crate::lake::maintain::{TOPIC_ID, dropped};
 use crate::storage::ParquetFile;
 
 /// A partition of a topic, by the topic's id.
@@ -130,7 +130,7 @@ fn keys(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result
     let mut seen: BTreeMap<Partition, Seen> = BTreeMap::new();
     let (mut doubled, mut examples) = (0_u64, Vec::new());
     for file in &subject.snapshot.files {
-        let tag = file.tags.get("citystream.topicId").map(String::as_str);
+        let tag = file.tags.get(TOPIC_ID).map(String::as_str);
         let columns = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"];
         for batch in ParquetFile::open(&file.path)?.batches(&columns, 65_536)? {
             go_on(cancel)?;

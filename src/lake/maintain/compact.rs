@@ -1,9 +1,9 @@
-//! Small files put together into larger ones: the same rows, in the same order, under the same tags.
+//! Small files put together into larger ones: the same rows in the same order.
 //!
 //! A commit takes files of one partition. It stands only on a state in which each file that it removes is still active;
 //! where another writer was faster, what was written is left for `vacuum` and the partition is looked at anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -24,6 +24,9 @@ use super::order;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Stream;
 use crate::storage::ParquetFile;
+
+/// The tag of bronze's files that says which topic their rows are from.
+pub(crate) const TOPIC_ID: &str = "citystream.topicId";
 
 /// New files of one commit at most: what a conflict or a crash makes for nothing.
 const COMMIT_FILES: usize = 8;
@@ -114,7 +117,7 @@ impl Layout {
 
 impl Lake {
     /// Puts the small files of each partition together. Rows, their order within a file (bronze by offset, silver by device and
-    /// time), tags and transactions stay; no reader of changes sees a new row. May run beside every other writer.
+    /// time) and transactions stay; no reader of changes sees a new row. May run beside every other writer.
     ///
     /// Memory is that of one open file and of at most 32 that are read.
     ///
@@ -189,8 +192,8 @@ fn plan(table: &Table, state: &State, target: u64, cancel: &AtomicBool) -> Resul
     let mut groups: BTreeMap<_, Vec<DataFile>> = BTreeMap::new();
     for file in table.files(state)? {
         if file.bytes < target - target / 4 {
-            // What a tag says holds for all rows of its file, so only files with the same ones can become one.
-            groups.entry((file.partition.clone(), file.tags.clone())).or_default().push(file);
+            // Offsets start anew in a topic that was recreated, so its rows stay apart.
+            groups.entry((file.partition.clone(), file.tags.get(TOPIC_ID).cloned())).or_default().push(file);
         }
     }
     let mut partitions: BTreeMap<_, Vec<Bin>> = BTreeMap::new();
@@ -259,8 +262,10 @@ fn rewrite(table: &Table, state: &State, bins: &[Bin], target: u64, cancel: &Ato
         }
         count += written;
         let done = files.finish()?.iter().skip(adds.len()).cloned();
-        let tags = first.tags.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
-        let tags = (!first.tags.is_empty()).then_some(tags);
+        // A tag that holds for every row of the new file.
+        let common = first.tags.iter().filter(|(k, v)| bin.files.iter().all(|f| f.tags.get(*k) == Some(*v)));
+        let tags: HashMap<_, _> = common.map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
+        let tags = (!tags.is_empty()).then_some(tags);
         adds.extend(done.map(|add| Add { data_change: false, tags: tags.clone(), ..add }).collect::<Vec<_>>());
     }
     crash_point("compact_after_file");

@@ -11,6 +11,7 @@ mod retain;
 mod trim;
 mod vacuum;
 
+pub(crate) use compact::TOPIC_ID;
 pub use compact::{CompactOptions, Compacted, TableCompacted};
 pub(crate) use marks::{FORGONE, GENERATION, KEPT_FROM, REBUILT, dropped, dropped_id};
 pub use retain::{Retain, Retained, TableRetained};

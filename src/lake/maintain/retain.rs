@@ -80,6 +80,8 @@ impl Lake {
         let tables = self.chosen(&[])?;
         let mut ticker = Ticker::new("retain", "tables", tables.len() as u64, progress);
         let mut report = Retained::default();
+        // Readers only get on, so that what they had read before is the careful answer.
+        let consumers = self.consumers()?;
         for table in &tables {
             go_on(cancel)?;
             let (tier, name) = table.name().split_once('.').unwrap_or_default();
@@ -90,7 +92,8 @@ impl Lake {
                 _ => None,
             };
             if let Some(from) = from {
-                let done = self.retain_table(table, from, retain.dry_run, cancel)?;
+                let reader = consumers.get(table.name()).and_then(slowest);
+                let done = self.retain_table(table, from, reader, retain.dry_run, cancel)?;
                 if done.rows + done.files > 0 || !done.kept.is_empty() {
                     report.tables.push(done);
                 }
@@ -102,15 +105,20 @@ impl Lake {
         Ok(report)
     }
 
-    fn retain_table(&self, table: &Table, from: i32, dry_run: bool, cancel: &AtomicBool) -> Result<TableRetained> {
+    fn retain_table(
+        &self,
+        table: &Table,
+        from: i32,
+        reader: Option<&Consumer>,
+        dry_run: bool,
+        cancel: &AtomicBool,
+    ) -> Result<TableRetained> {
         let state = table.state()?;
         let Some(column) = DATES.into_iter().find(|c| state.partition_columns().iter().any(|p| p == c)) else {
             return Ok(TableRetained::default());
         };
         let side = Side::ALL.into_iter().find(|side| table.name() == format!("silver.{}", side.name()));
         let mut streams = Streams { side: side.is_some(), rows: HashMap::new() };
-        let consumers = self.consumers()?;
-        let reader = consumers.get(table.name()).and_then(slowest);
         let old = old_files(table, &state, column, from, reader)?;
         if dry_run || old.files.is_empty() {
             return Ok(old.report);

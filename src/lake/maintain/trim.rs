@@ -12,7 +12,7 @@ use super::super::crash::crash_point;
 use super::super::files::now_ms;
 use super::super::table::Table;
 use super::super::{Lake, Progress, Ticker, go_on};
-use super::slowest;
+use super::{Consumer, slowest};
 use crate::error::{Context, ErrorKind, Result};
 use crate::storage::block_on;
 
@@ -75,53 +75,53 @@ impl Lake {
         let tables = self.chosen(&options.tables)?;
         let mut ticker = Ticker::new("checkpoint", "tables", tables.len() as u64, progress);
         let mut report = Trimmed::default();
+        // Readers only get on, so that what they had read before is the careful answer.
+        let consumers = self.consumers()?;
         for table in &tables {
             go_on(cancel)?;
-            report.tables.push(self.trim(table, options)?);
+            report.tables.push(trim(table, consumers.get(table.name()).and_then(slowest), options)?);
             ticker.add(1, table.name());
         }
         ticker.say();
         report.seconds = began.elapsed().as_secs_f64();
         Ok(report)
     }
+}
 
-    fn trim(&self, table: &Table, options: &TrimOptions) -> Result<TableTrimmed> {
-        let mut report = TableTrimmed { name: table.name().to_owned(), ..TableTrimmed::default() };
-        let state = table.state()?;
-        let mut log = LogFiles::list(table)?;
-        report.written = !log.checkpoints().any(|v| v == state.version);
-        if report.written && !options.dry_run {
-            table.checkpoint(&state)?;
-            log = LogFiles::list(table)?;
-        }
-        report.checkpoint = log.checkpoints().max().unwrap_or(-1);
-
-        let now = now_ms();
-        let young = |meta: &ObjectMeta| {
-            i128::from(now) - i128::from(meta.last_modified.timestamp_millis()) < options.retention.as_millis() as i128
-        };
-        let first_young = log.commits.iter().filter(|(_, m)| young(m)).map(|(&v, _)| v).min();
-        let retained = first_young.unwrap_or(state.version);
-        let consumers = self.consumers()?;
-        let slowest = consumers.get(table.name()).and_then(slowest);
-        // A reader at version v needs the commits from v + 1 on.
-        let needed = slowest.map_or(i64::MAX, |s| s.version + 1);
-        report.held_by = slowest.filter(|s| s.version + 1 < retained).map(|s| s.name.clone());
-        // The oldest version that must stay readable needs a checkpoint to start from.
-        let base = log.checkpoints().filter(|&v| v <= retained.min(needed)).max();
-        let doomed = base.map(|base| log.before(base, &young)).unwrap_or_default();
-        let oldest_commit = log.commits.keys().next().copied().unwrap_or(0);
-        report.oldest = base
-            .filter(|_| !doomed.is_empty())
-            .unwrap_or_else(|| if oldest_commit == 0 { 0 } else { log.checkpoints().min().unwrap_or(oldest_commit) });
-        report.deleted = doomed.len() as u64;
-        if !options.dry_run && !doomed.is_empty() {
-            crash_point("trim_before_delete");
-            delete(table, doomed)?;
-            crash_point("trim_after_delete");
-        }
-        Ok(report)
+fn trim(table: &Table, slowest: Option<&Consumer>, options: &TrimOptions) -> Result<TableTrimmed> {
+    let mut report = TableTrimmed { name: table.name().to_owned(), ..TableTrimmed::default() };
+    let state = table.state()?;
+    let mut log = LogFiles::list(table)?;
+    report.written = !log.checkpoints().any(|v| v == state.version);
+    if report.written && !options.dry_run {
+        table.checkpoint(&state)?;
+        log = LogFiles::list(table)?;
     }
+    report.checkpoint = log.checkpoints().max().unwrap_or(-1);
+
+    let now = now_ms();
+    let young = |meta: &ObjectMeta| {
+        i128::from(now) - i128::from(meta.last_modified.timestamp_millis()) < options.retention.as_millis() as i128
+    };
+    let first_young = log.commits.iter().filter(|(_, m)| young(m)).map(|(&v, _)| v).min();
+    let retained = first_young.unwrap_or(state.version);
+    // A reader at version v needs the commits from v + 1 on.
+    let needed = slowest.map_or(i64::MAX, |s| s.version + 1);
+    report.held_by = slowest.filter(|s| s.version + 1 < retained).map(|s| s.name.clone());
+    // The oldest version that must stay readable needs a checkpoint to start from.
+    let base = log.checkpoints().filter(|&v| v <= retained.min(needed)).max();
+    let doomed = base.map(|base| log.before(base, &young)).unwrap_or_default();
+    let oldest_commit = log.commits.keys().next().copied().unwrap_or(0);
+    report.oldest = base
+        .filter(|_| !doomed.is_empty())
+        .unwrap_or_else(|| if oldest_commit == 0 { 0 } else { log.checkpoints().min().unwrap_or(oldest_commit) });
+    report.deleted = doomed.len() as u64;
+    if !options.dry_run && !doomed.is_empty() {
+        crash_point("trim_before_delete");
+        delete(table, doomed)?;
+        crash_point("trim_after_delete");
+    }
+    Ok(report)
 }
 
 /// The files of a table's log by version.

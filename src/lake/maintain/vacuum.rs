@@ -23,6 +23,9 @@ use crate::storage::block_on;
 /// Files deleted between two looks at `cancel`.
 const CHUNK: usize = 1000;
 
+/// By how much clocks may differ: commits are read so much further back than the ages ask for.
+const SKEW: Duration = Duration::from_hours(1);
+
 /// What to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VacuumOptions {
@@ -86,11 +89,11 @@ impl Lake {
         let tables = self.chosen(&options.tables)?;
         let mut ticker = Ticker::new("vacuum", "tables", tables.len() as u64, progress);
         let mut report = Vacuumed::default();
+        // Readers only get on, so that what they had read before is the careful answer.
+        let consumers = self.consumers()?;
         for table in &tables {
             go_on(cancel)?;
             let listed = list(table)?;
-            // Read after the listing, as the log is.
-            let consumers = self.consumers()?;
             // Silver reads the very files that a commit brought; dim and gold read what is active.
             let silver = consumers
                 .get(table.name())
@@ -130,14 +133,20 @@ enum Known {
 struct Mentioned {
     files: HashMap<String, Known>,
     unread: HashSet<String>,
+    /// Whether every commit since `since` was read.
     complete: bool,
 }
 
 impl Mentioned {
-    fn read(table: &Table, slowest: Option<&Consumer>) -> Result<Self> {
+    /// What the commits that were written at `since` or later say, in ms since the epoch: what left the table before is
+    /// deleted whatever else is known of it.
+    fn read(table: &Table, listed: &[ObjectMeta], silver: Option<&Consumer>, since: i64) -> Result<Self> {
         let state = table.state()?;
-        let range = table.commit_range()?;
-        let complete = range.is_some_and(|(oldest, _)| oldest == 0);
+        let oldest = table.commit_range()?.map_or(0, |(oldest, _)| oldest);
+        let before = listed.iter().filter(|m| m.last_modified.timestamp_millis() < since);
+        let newest_before = before.filter_map(|m| commit_version(&m.location)).max().unwrap_or(-1);
+        let first = newest_before.min(silver.map_or(i64::MAX, |s| s.version)) + 1;
+        let complete = oldest <= first;
         let (mut files, mut unread) = (HashMap::new(), HashSet::new());
         if !complete {
             // Loaded anew: a state that is older than the cleaning of the log looks for a checkpoint that is gone.
@@ -149,10 +158,10 @@ impl Mentioned {
                 files.insert(tombstone.path().into_owned(), Known::Left(at));
             }
         }
-        for version in range.map_or(0, |(oldest, _)| oldest)..=state.version {
+        for version in first.max(oldest)..=state.version {
             let Some(entry) = table.entry(version)? else { continue };
             for add in entry.adds {
-                if add.data_change && slowest.is_some_and(|s| version > s.version) {
+                if add.data_change && silver.is_some_and(|s| version > s.version) {
                     unread.insert(add.path.clone());
                 }
                 files.insert(add.path, Known::Gone);
@@ -182,6 +191,12 @@ impl Mentioned {
     fn is_unread(&self, path: &str) -> bool {
         self.unread.contains(path) || decode(path).is_some_and(|path| self.unread.contains(&path))
     }
+}
+
+/// The version of a commit's file.
+fn commit_version(path: &Path) -> Option<i64> {
+    let (version, rest) = path.filename()?.split_once('.')?;
+    (rest == "json" && version.len() == 20).then(|| version.parse().ok())?
 }
 
 /// A name with every percent sign decoded, so that two ways of writing it are the same.
@@ -222,11 +237,13 @@ fn unfinished(name: &str) -> bool {
 fn find(
     table: &Table,
     listed: Vec<ObjectMeta>,
-    slowest: Option<&Consumer>,
+    silver: Option<&Consumer>,
     options: &VacuumOptions,
 ) -> Result<(TableVacuumed, Vec<Path>)> {
-    let mentioned = Mentioned::read(table, slowest)?;
     let now = now_ms();
+    let reach = options.retention.max(options.leftovers) + SKEW;
+    let since = now.saturating_sub(i64::try_from(reach.as_millis()).unwrap_or(i64::MAX));
+    let mentioned = Mentioned::read(table, &listed, silver, since)?;
     let old = |since: i64, least: Duration| i128::from(now) - i128::from(since) >= least.as_millis() as i128;
     // Past the log's own reach, what has left the table looks like what was never in it.
     let unknown = if mentioned.complete { options.leftovers } else { options.leftovers.max(options.retention) };
@@ -258,7 +275,7 @@ fn find(
 /// Files in the table's folder that no commit mentions, and their bytes.
 pub(crate) fn unmentioned(table: &Table) -> Result<(u64, u64)> {
     let listed = list(table)?;
-    let mentioned = Mentioned::read(table, None)?;
+    let mentioned = Mentioned::read(table, &listed, None, i64::MIN)?;
     let unknown = listed.iter().filter(|m| ours(&m.location) && mentioned.get(m.location.as_ref()).is_none());
     Ok(unknown.fold((0, 0), |(files, bytes), m| (files + 1, bytes + m.size)))
 }

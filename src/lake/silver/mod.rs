@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::snapshot::DataFile;
-use super::table::Table;
+use super::table::State;
 use super::{Lake, Progress, Ticker, go_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Side, Stream};
@@ -173,16 +173,17 @@ struct Reached {
 impl Reached {
     fn read(tables: &Tables, stream: Stream) -> Result<Self> {
         let app = silver_app_id(stream);
-        let at = |table: &Table| Ok::<_, Error>(table.state()?.txns.get(&app).copied().unwrap_or(-1));
-        rebuild::finished(tables)?;
+        let at = |state: &State| state.txns.get(&app).copied().unwrap_or(-1);
         loop {
-            let silver = at(&tables.silver)?;
-            let mut sides = [-1; 3];
+            let state = tables.silver.state()?;
+            let (silver, mut sides) = (at(&state), [-1; 3]);
             for (side, table) in sides.iter_mut().zip(&tables.sides) {
-                *side = at(table)?;
+                let of_side = table.state()?;
+                rebuild::same_generation(tables.silver.name(), &state, &of_side)?;
+                *side = at(&of_side);
             }
             // Another process may have finished a step between the reads, and begun the next.
-            if at(&tables.silver)? != silver {
+            if at(tables.silver.state()?.as_ref()) != silver {
                 continue;
             }
             let pending = sides.iter().copied().filter(|&side| side > silver).max();

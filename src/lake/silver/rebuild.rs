@@ -174,21 +174,10 @@ fn generation(txns: &Txns) -> i64 {
 }
 
 /// Refuses tables of which a rebuilding has replaced only some.
-pub(super) fn finished(tables: &Tables) -> Result<()> {
-    let silver = generation(&tables.silver.state()?.txns);
-    for side in &tables.sides {
-        if generation(&side.state()?.txns) != silver {
-            return Err(unfinished(tables.silver.name()));
-        }
+pub(super) fn same_generation(name: &str, silver: &State, side: &State) -> Result<()> {
+    if generation(&silver.txns) == generation(&side.txns) {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn unfinished(table: &str) -> Error {
-    Error::new(
-        ErrorKind::Table,
-        format!("silver is being rebuilt, or that was interrupted before {table} was replaced"),
-    )
-    .help("`citystream refine --rebuild` makes it anew")
-    .retryable()
+    let text = format!("silver is being rebuilt, or that was interrupted before {name} was replaced");
+    Err(Error::new(ErrorKind::Table, text).help("`citystream refine --rebuild` makes it anew").retryable())
 }
