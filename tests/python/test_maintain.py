@@ -20,11 +20,16 @@ MORNING = {"seed": 5, "vehicles": 60, "start": "2026-06-01T07:00:00Z"}
 FAULTS = {"late": 0.05, "late_bound": "5min", "duplicate": 0.03, "corrupt": 0.03}
 
 
+def morning(minutes):
+    """The same city each time: other faults would make it another topic."""
+    return cs.City(**MORNING, duration=f"{minutes}min", faults=cs.Faults(**FAULTS))
+
+
 def in_steps(path, minutes=(10, 20, 30, 40), *, refine=True):
     """A lake that took in a morning in several steps, and so has many small files."""
     lake = cs.Lake(path)
     for until in minutes:
-        lake.ingest(cs.City(**MORNING, duration=f"{until}min", faults=cs.Faults(**FAULTS)))
+        lake.ingest(morning(until))
         if refine:
             lake.refine()
     return lake
@@ -69,7 +74,7 @@ def test_every_engine_reads_the_same_after_compaction(tmp_path):
 
 def test_gold_takes_in_what_was_compacted_before_it_looked(tmp_path):
     lake = in_steps(tmp_path / "lake", (10, 20))
-    lake.ingest(cs.City(**MORNING, duration="40min", faults=cs.Faults(**FAULTS)))
+    lake.ingest(morning(40))
     lake.core.refine_silver(progress=None)
     assert lake.compact(tables="silver.vehicle").tables
     lake.refine()
@@ -82,7 +87,7 @@ def test_gold_takes_in_what_was_compacted_before_it_looked(tmp_path):
 def test_a_table_that_another_engine_compacted_is_read_right(tmp_path):
     lake = in_steps(tmp_path / "lake", (10, 20), refine=False)
     lake.refine()
-    lake.ingest(cs.City(**MORNING, duration="30min", faults=cs.Faults(**FAULTS)))
+    lake.ingest(morning(30))
     for name in ("bronze.gps", "bronze.vehicle", "silver.gps", "silver.duplicate", "gold.road_5min"):
         before = sums(lake, name)
         assert DeltaTable(folder(lake, name)).optimize.compact()["numFilesRemoved"] >= 0
@@ -96,7 +101,7 @@ def test_a_table_that_another_engine_compacted_is_read_right(tmp_path):
     assert lake.check() == []
     other = in_steps(tmp_path / "other", (10, 20), refine=False)
     other.refine()
-    other.ingest(cs.City(**MORNING, duration="30min", faults=cs.Faults(**FAULTS)))
+    other.ingest(morning(30))
     other.refine()
     for name in ("silver.gps", "silver.vehicle"):
         assert sums(lake, name, "id, event_time") == sums(other, name, "id, event_time")
@@ -124,7 +129,7 @@ def until_done(done, failed, work):
 
 def test_two_engines_compact_while_rows_come_in(tmp_path):
     lake = cs.Lake(tmp_path / "lake")
-    lake.ingest(cs.City(**MORNING, duration="2min"))
+    lake.ingest(morning(2))
     lake.refine()
     done, failed = threading.Event(), []
 
@@ -140,7 +145,7 @@ def test_two_engines_compact_while_rows_come_in(tmp_path):
         thread.start()
     try:
         for until in range(4, 26, 2):
-            lake.ingest(cs.City(**MORNING, duration=f"{until}min", faults=cs.Faults(**FAULTS)))
+            lake.ingest(morning(until))
             lake.core.refine_silver(progress=None)
     finally:
         done.set()
@@ -150,9 +155,9 @@ def test_two_engines_compact_while_rows_come_in(tmp_path):
     lake.refine()
     assert lake.check() == []
     other = cs.Lake(tmp_path / "other")
-    other.ingest(cs.City(**MORNING, duration="2min"))
+    other.ingest(morning(2))
     for until in range(4, 26, 2):
-        other.ingest(cs.City(**MORNING, duration=f"{until}min", faults=cs.Faults(**FAULTS)))
+        other.ingest(morning(until))
     other.refine()
     for name in ("bronze.gps", "silver.gps", "silver.vehicle", *(f"silver.{side}" for side in SIDES)):
         assert DeltaTable(folder(lake, name)).to_pyarrow_table().num_rows == other.table(name).row_count, name
@@ -161,7 +166,7 @@ def test_two_engines_compact_while_rows_come_in(tmp_path):
 def test_lag_is_what_the_next_tier_has_not_taken_in(tmp_path):
     lake = in_steps(tmp_path / "lake", (10,))
     assert {t.lag for t in lake.tables() if not t.name.startswith("bronze.")} == {0}
-    ingested = lake.ingest(cs.City(**MORNING, duration="20min"))
+    ingested = lake.ingest(morning(20))
     tables = {t.name: t for t in lake.tables()}
     assert tables["bronze.gps"].lag is None
     assert tables["silver.gps"].lag >= 1
@@ -208,13 +213,13 @@ def test_silver_and_gold_are_made_anew(tmp_path):
     # Another engine has cleaned bronze's logs.
     for stream in ("gps", "vehicle"):
         lake.checkpoint(tables=f"bronze.{stream}")
-        lake.ingest(cs.City(**MORNING, duration="21min", faults=cs.Faults(**FAULTS)))
+        lake.ingest(morning(21))
     rebuilt = lake.refine(rebuild=True)
     assert {table.windows for table in rebuilt.tables} == {"all"}
     assert rebuilt.silver["gps"] >= before["silver.gps"][0][0]
     assert lake.check() == []
     other = in_steps(tmp_path / "other", (10, 20), refine=False)
-    other.ingest(cs.City(**MORNING, duration="21min", faults=cs.Faults(**FAULTS)))
+    other.ingest(morning(21))
     other.refine()
     for name in names[2:]:
         chosen = columns.get(name, "*")
