@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 const GPS: Stream = Stream::Gps;
 const DAY_MS: i64 = 86_400_000;
 const TABLES: [&str; 4] = ["silver.gps", "silver.dead_letter", "silver.quarantine", "silver.duplicate"];
-const NEVER: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn gps(device: u32, counter: u64) -> Value {
     event(GPS, device, counter, counter as i64 * 1000)
@@ -303,24 +303,16 @@ fn everybody_at_once_loses_nothing() {
         spawn(Box::new(|lake| drop(compact(lake))), true),
         spawn(Box::new(|lake| drop(compact(lake))), true),
         spawn(Box::new(|lake| drop(refine(lake).unwrap())), true),
-        spawn(Box::new(|lake| drop(vacuum(lake, Duration::from_secs(60), Duration::from_secs(60)))), true),
+        spawn(Box::new(|lake| drop(vacuum(lake, Duration::from_mins(1), Duration::from_mins(1)))), true),
     ];
     let writers = [
         spawn(Box::new(|lake| (0..12).for_each(|n| ingest(lake, GPS, 0, n * 20, &mixed(n as u64 * 20, 20)))), false),
         spawn(
             Box::new(|lake| {
-                (0..12).for_each(|n| {
-                    ingest(
-                        lake,
-                        Stream::Weather,
-                        0,
-                        n * 2,
-                        &[
-                            Some(event(Stream::Weather, 1, n as u64 * 2, n * 2)),
-                            Some(event(Stream::Weather, 1, n as u64 * 2 + 1, n * 2 + 1)),
-                        ],
-                    )
-                })
+                for n in 0..12 {
+                    let event = |n: i64| Some(event(Stream::Weather, 1, n as u64, n));
+                    ingest(lake, Stream::Weather, 0, n * 2, &[event(n * 2), event(n * 2 + 1)]);
+                }
             }),
             false,
         ),
@@ -679,7 +671,9 @@ fn cut(path: &Path, column: &str) {
     let batches: Vec<_> = file.batches(&names, 1000).unwrap().map(|b| b.unwrap()).collect();
     let _ = fs::remove_file(path);
     let mut writer = FileWriter::create(path, &batches[0].schema(), &WriteOptions::default()).unwrap();
-    batches.iter().for_each(|b| writer.write(b).unwrap());
+    for batch in &batches {
+        writer.write(batch).unwrap();
+    }
     writer.finish().unwrap();
 }
 

@@ -116,8 +116,8 @@ fn rows_brought(subject: &Subject, checked: &mut Checked) {
         subject.entries.iter().filter_map(|e| e.info.info.get("citystream.rows").and_then(Value::as_u64)).sum();
     let gone = dropped(&subject.snapshot.txns, None);
     if brought != subject.rows() + gone {
-        let text =
-            format!("its commits brought {brought} rows and retention dropped {gone}, but it has {}", subject.rows());
+        let dropped = if gone > 0 { format!(" and retention dropped {gone}") } else { String::new() };
+        let text = format!("its commits brought {brought} rows, but it has {}{dropped}", subject.rows());
         checked.problems.push(format!("{}: {text}", subject.name()));
     }
 }

@@ -38,11 +38,9 @@ pub(super) fn check(subject: &Subject, checked: &mut Checked) {
             active.insert(file.name, rows);
         }
         let moves = !entry.adds.is_empty() && entry.adds.iter().all(|a| !a.data_change);
-        if let (true, Some((left, came))) = (moves, left.zip(came)) {
-            if left != came {
-                let text = format!("commit {} put {left} rows into other files, which have {came}", entry.version);
-                checked.problems.push(format!("{name}: {text}"));
-            }
+        if let Some((left, came)) = left.zip(came).filter(|(left, came)| moves && left != came) {
+            let text = format!("commit {} put {left} rows into other files, which have {came}", entry.version);
+            checked.problems.push(format!("{name}: {text}"));
         }
     }
     let only_in_snapshot = subject.snapshot.files.iter().filter(|f| active.remove(&f.name).is_none()).count();

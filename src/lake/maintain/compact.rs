@@ -204,7 +204,7 @@ fn plan(table: &Table, state: &State, target: u64, cancel: &AtomicBool) -> Resul
         match layout {
             Layout::Offsets => order::by_offset(&mut files, cancel)?,
             Layout::Sorted(_) | Layout::Any => {
-                files.sort_by(|a, b| (a.modified_ms, &a.name).cmp(&(b.modified_ms, &b.name)))
+                files.sort_by(|a, b| (a.modified_ms, &a.name).cmp(&(b.modified_ms, &b.name)));
             }
         }
         let most = if matches!(layout, Layout::Sorted(_)) { FAN_IN } else { usize::MAX };

@@ -156,14 +156,13 @@ struct Out {
 
 impl Out {
     fn pick(&mut self, run: usize, runs: &[Run]) {
-        let place = match self.places.iter().find(|(r, _)| *r == run) {
-            Some(&(_, place)) => place,
-            None => {
-                let Some(rows) = &runs[run].rows else { return };
-                self.batches.push(rows.clone());
-                self.places.push((run, self.batches.len() - 1));
-                self.batches.len() - 1
-            }
+        let place = if let Some(&(_, place)) = self.places.iter().find(|(r, _)| *r == run) {
+            place
+        } else {
+            let Some(rows) = &runs[run].rows else { return };
+            self.batches.push(rows.clone());
+            self.places.push((run, self.batches.len() - 1));
+            self.batches.len() - 1
         };
         self.picked.push((place, runs[run].at));
     }

@@ -253,7 +253,6 @@ fn find(
         let (written, path) = (meta.last_modified.timestamp_millis(), meta.location.as_ref());
         let unread = mentioned.is_unread(path);
         let count = match mentioned.get(path) {
-            Some(Known::Active) => continue,
             Some(Known::Left(_) | Known::Gone) if unread => {
                 report.unread += 1;
                 continue;
@@ -261,6 +260,7 @@ fn find(
             Some(Known::Left(at)) if old(*at, options.retention) => &mut report.removed,
             Some(Known::Gone) if old(written, options.retention.max(options.leftovers)) => &mut report.removed,
             None if old(written, unknown) => &mut report.leftovers,
+            // Active, or too young.
             _ => continue,
         };
         *count += 1;
