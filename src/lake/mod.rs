@@ -7,6 +7,7 @@
 //! Everything here is synchronous; waiting for the log happens inside.
 
 mod bronze;
+mod changed;
 mod check;
 mod crash;
 mod files;
@@ -20,6 +21,7 @@ mod stats;
 mod table;
 
 pub use bronze::{BronzeOptions, BronzeWriter, Committed};
+pub use changed::Change;
 pub use check::Checked;
 pub use crash::{CRASH_POINTS, crash_point};
 pub use replace::{Replace, Replaced};

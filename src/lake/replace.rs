@@ -18,6 +18,9 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 const FILE_BYTES: usize = 128 << 20;
 
+/// The key in commitInfo that holds the windows which a commit has replaced.
+pub(super) const WINDOWS: &str = "citystream.windows";
+
 /// What to replace.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replace {
@@ -35,6 +38,9 @@ pub struct Replace {
     /// The version of the table that the rows were computed from, where they carry some of it over: then another commit in
     /// between that changed rows is a conflict.
     pub based_on: Option<i64>,
+    /// The windows whose rows are new, each [start, end) in µs since the epoch, for those who compute from this table; the
+    /// other rows of the partitions are carried over. `None` where all may be new.
+    pub windows: Option<Vec<(i64, i64)>>,
 }
 
 /// What a replacement has done.
@@ -109,7 +115,10 @@ impl Lake {
                 txns: replace.txns.iter().map(|(app, version)| (app.clone(), *version)).collect(),
                 schema: (!described).then(|| Arc::clone(&schema)),
                 description: Some(replace.description.clone()),
-                info: BTreeMap::from([("citystream.replaced", json!(replace.partitions))]),
+                info: BTreeMap::from([
+                    ("citystream.replaced", json!(replace.partitions)),
+                    (WINDOWS, json!(replace.windows)),
+                ]),
             }))
         })?;
         crash_point("replace_after_commit");
@@ -247,7 +256,9 @@ fn unchanged(table: &Table, state: &State, replace: &Replace) -> Result<()> {
     }
     let Some(base) = replace.based_on else { return Ok(()) };
     for version in base + 1..=state.version {
-        let Some(entry) = table.entry(version)? else { continue };
+        let Some(entry) = table.entry(version)? else {
+            return conflict(format!("{} has lost its commit {version} of after version {base}", table.name()));
+        };
         if entry.adds.iter().any(|a| a.data_change) || entry.removes.iter().any(|r| r.data_change) {
             return conflict(format!("{} has changed since version {base}, in version {version}", table.name()));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
-use deltalake_core::kernel::{Add, LogicalFileView};
+use deltalake_core::kernel::{Add, LogicalFileView, Remove};
 use serde_json::Value;
 
 use super::scan::Scan;
@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub schema: SchemaRef,
     /// The version of each application transaction.
     pub txns: BTreeMap<String, i64>,
+    /// The table's own id: another one when it is made anew.
+    pub id: String,
     /// When the version was committed, in ms since the epoch.
     pub last_commit_ms: Option<i64>,
 }
@@ -84,6 +86,18 @@ impl DataFile {
             partition: add.partition_values.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             stats,
             tags: add.tags.iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+        }
+    }
+
+    pub(crate) fn from_remove(root: &Path, remove: &Remove) -> Self {
+        Self {
+            path: root.join(&remove.path),
+            name: remove.path.clone(),
+            rows: 0,
+            bytes: remove.size.unwrap_or(0).unsigned_abs(),
+            partition: remove.partition_values.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            stats: None,
+            tags: BTreeMap::new(),
         }
     }
 
@@ -129,6 +143,7 @@ impl Table {
             partition_columns: state.partition_columns(),
             schema: state.schema()?,
             txns: state.txns.clone(),
+            id: state.delta().metadata().id().to_owned(),
             last_commit_ms: state.committed_at(self)?,
         })
     }

@@ -142,13 +142,24 @@ impl Lake {
         snapshot.set_item("partition_columns", found.partition_columns)?;
         snapshot.set_item("schema", Py::new(py, ArrowSchema(found.schema))?)?;
         snapshot.set_item("txns", found.txns)?;
+        snapshot.set_item("id", found.id)?;
         snapshot.set_item("last_commit_ms", found.last_commit_ms)?;
         Ok(snapshot)
     }
 
-    fn changes<'py>(&self, py: Python<'py>, table: &str, since_version: i64) -> PyResult<Bound<'py, PyList>> {
-        let found = py.detach(|| self.lake.changes(table, since_version)).map_err(|e| to_py(py, &e))?;
-        files(py, &found)
+    fn changed<'py>(&self, py: Python<'py>, table: &str, since_version: i64) -> PyResult<Option<Bound<'py, PyList>>> {
+        let found = py.detach(|| self.lake.changed(table, since_version)).map_err(|e| to_py(py, &e))?;
+        let Some(found) = found else { return Ok(None) };
+        let list = PyList::empty(py);
+        for change in found {
+            let entry = PyDict::new(py);
+            entry.set_item("version", change.version)?;
+            entry.set_item("adds", files(py, &change.adds)?)?;
+            entry.set_item("removes", files(py, &change.removes)?)?;
+            entry.set_item("windows", change.windows)?;
+            list.append(entry)?;
+        }
+        Ok(Some(list))
     }
 
     #[pyo3(signature = (table, *, columns = None))]
@@ -156,7 +167,8 @@ impl Lake {
         py.detach(|| stream(table, self.lake.snapshot(table)?, columns)).map_err(|e| to_py(py, &e))
     }
 
-    #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description))]
+    #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description, based_on = None,
+        windows = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn replace<'py>(
         &self,
@@ -168,9 +180,11 @@ impl Lake {
         txns: BTreeMap<String, i64>,
         comments: BTreeMap<String, String>,
         description: String,
+        based_on: Option<i64>,
+        windows: Option<Vec<(i64, i64)>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let mut batches = reader(data)?;
-        let replace = Replace { partition_columns, partitions, txns, comments, description, based_on: None };
+        let replace = Replace { partition_columns, partitions, txns, comments, description, based_on, windows };
         let done = py.detach(|| self.lake.replace(table, &mut *batches, &replace)).map_err(|e| to_py(py, &e))?;
         let report = PyDict::new(py);
         report.set_item("version", done.version)?;
