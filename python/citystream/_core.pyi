@@ -7,7 +7,7 @@ calling thread about ten times a second with `stage`, `done`, `total` (None wher
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, final
 
 __all__ = [
@@ -445,10 +445,16 @@ class Lake:
 
         Returns:
             `version`, `path`, `files` (path, rows, bytes, partition, stats of each), `partition_columns`, `schema`,
-            `txns` (by application id), `last_commit_ms`, `data` (the rows of that version, an `ArrowStream`).
+            `txns` (by application id), `id` (the table's own, another one when it is made anew), `last_commit_ms`,
+            `data` (the rows of that version, an `ArrowStream`).
         """
-    def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
-        """Files with new rows added after a version (-1 is all), as in `snapshot`."""
+    def changed(self, table: str, since_version: int) -> list[dict[str, Any]] | None:
+        """The commits after a version that changed rows; None where the log no longer has all of them.
+
+        Returns:
+            `version`, `adds` and `removes` (files as in `snapshot`), `windows` of each: the spans that it replaced,
+            [start, end) in µs since the epoch, where it said so, else None.
+        """
     def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
         """The rows of a table's newest version as an Arrow stream, partition columns filled in."""
     def replace(
@@ -461,6 +467,8 @@ class Lake:
         txns: dict[str, int],
         comments: dict[str, str],
         description: str,
+        based_on: int | None = None,
+        windows: Sequence[tuple[int, int]] | None = None,
     ) -> dict[str, Any]:
         """Replaces whole partitions (None is all) by Arrow data in one commit; makes the table where it doesn't exist.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from . import _core, gold, sql, times
+from . import _core, gold, refresh, sql, times
 from .arrow import ArrowStream
 from .city import City
 from .errors import ConfigError
@@ -20,6 +20,7 @@ from .progress import Progress, shown
 from .report import Report, per_second, size
 from .security import security_of
 from .topics import REFERENCE, servers_of, topics_of
+from .touched import app_id
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -96,12 +97,12 @@ class RefineReport(Report):
     dead_letter: int
     quarantine: int
     duplicate: int
-    tables: tuple[gold.Refreshed, ...]
+    tables: tuple[refresh.Refreshed, ...]
     seconds: float
 
     @property
     def rows(self) -> dict[str, int]:
-        """Rows written by table."""
+        """Rows by table: new ones of silver, those computed of dim and gold."""
         own = {f"silver.{stream}": rows for stream, rows in self.silver.items()}
         side = {f"silver.{name}": getattr(self, name) for name in ("dead_letter", "quarantine", "duplicate")}
         return {**own, **side, **{table.name: table.rows for table in self.tables}}
@@ -316,14 +317,15 @@ class Lake:
         self,
         *,
         gold_dir: str | os.PathLike[str] | None = None,
-        memory: str = "512MB",
+        memory: str = refresh.MEMORY,
         progress: Progress = None,
     ) -> RefineReport:
         """Bronze → silver → dim and gold: takes in what is new and recomputes the windows that it touches.
 
         Args:
             gold_dir: A folder with further gold tables, one .sql file each; see docs/tables.md.
-            memory: DuckDB's limit; past it, it spills to the temporary folder.
+            memory: DuckDB's limit; past it, it spills to the temporary folder. Python and the writer need about as much
+                again.
             progress: See `citystream.progress.shown`.
 
         Raises:
@@ -339,7 +341,7 @@ class Lake:
                 if callback is not None:
                     callback({"stage": "gold", "done": done, "total": total, "unit": "tables", "detail": table})
 
-            tables = gold.refresh(self.core, queries, memory=memory, progress=step)
+            tables = refresh.refresh(self.core, queries, memory=memory, progress=step)
         return RefineReport(
             silver=dict(silver["silver"]),
             dead_letter=silver["dead_letter"],
@@ -437,5 +439,13 @@ class Lake:
         if name not in own:
             return None
         seen: Mapping[str, int] = self.core.snapshot(name)["txns"]
-        taken = ((versions[s.table], seen.get(gold.app_id(own[name], s.table), -1)) for s in own[name].sources)
-        return sum(version - last for version, last in taken)
+        return sum(
+            self._behind(own[name], source.table, seen) for source in own[name].sources if source.table in versions
+        )
+
+    def _behind(self, query: sql.Query, source: str, seen: Mapping[str, int]) -> int:
+        found = self.core.snapshot(source)
+        last = seen.get(app_id(query, source, found["id"]), -1)
+        changed = self.core.changed(source, last)
+        # Compaction is a commit too, but there is nothing in it to take in.
+        return found["version"] - last if changed is None else len(changed)

@@ -146,7 +146,7 @@ SETTINGS = {
             for stream, topic in DEFAULTS.items()
         ),
         Setting("ingest.pipeline", _text, "a text", "default"),
-        Setting("refine.memory", _text, "a size", "512MB"),
+        Setting("refine.memory", _text, "a size", "256MB"),
         Setting("refine.gold_dir", _text, "a folder"),
     )
 }

@@ -15,7 +15,7 @@ from .options import KafkaOptions, MetricsOptions, command
 from .output import Output, cell, fetch
 
 Folder = Annotated[str, typer.Argument(metavar="LAKE", help="The lake's folder.")]
-Memory = Annotated[str | None, typer.Option(help="DuckDB's memory limit, such as 512MB.")]
+Memory = Annotated[str | None, typer.Option(help="DuckDB's memory limit, such as 256MB.")]
 GoldDir = Annotated[str | None, typer.Option(help="A folder with further gold tables, one .sql file each.")]
 
 
