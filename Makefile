@@ -42,6 +42,7 @@ demo: $(VENV)/.wheel ## One city day through bronze, silver and gold, then its K
 test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and runs every test
 	cargo test $(CARGO_PROFILE)
 	PYTHONPATH=tests $(BIN)/python -m services kafka -- cargo test $(CARGO_PROFILE) --test kafka_broker -- --ignored
+	PYTHONPATH=tests $(BIN)/python -m services s3 -- cargo test $(CARGO_PROFILE) --test s3_server -- --ignored
 	$(BIN)/python -m pytest
 
 chaos: system-test dev $(VENV)/.wheel ## The long forms of the fault tests: 20 kills of a publisher, a broker that stands still for 30 s

@@ -52,7 +52,7 @@ fn every_record_is_a_row_also_those_that_cannot_be_decoded() {
     let snapshot = lake.snapshot("bronze.gps").unwrap();
     assert_eq!(snapshot.txns["citystream/default/cluster-1/id-of-gps_data/2"], 104);
     for file in &snapshot.files {
-        assert!(file.path.to_string_lossy().contains(&format!("decoded={}", file.value("decoded").unwrap())));
+        assert!(file.path.to_string().contains(&format!("decoded={}", file.value("decoded").unwrap())));
         assert_eq!(file.stats.as_ref().unwrap()["minValues"]["kafka_partition"], 2);
     }
     assert!(lake.changes("bronze.gps", 1).unwrap().is_empty());
@@ -153,7 +153,7 @@ fn writers_of_different_partitions_do_not_disturb_each_other() {
     let snapshot = lake.snapshot("bronze.gps").unwrap();
     assert_eq!(snapshot.version, 32);
     // The checkpoint at version 19 keeps every writer's offsets.
-    assert!(snapshot.path.join("_delta_log/00000000000000000019.checkpoint.parquet").is_file());
+    assert!(snapshot.path.join("_delta_log/00000000000000000019.checkpoint.parquet").size().is_ok());
     assert_eq!(snapshot.txns.len(), 5, "{:?}", snapshot.txns);
 }
 
@@ -200,7 +200,7 @@ fn transactions_survive_checkpoints() {
         writer.append(&records, &decoded).unwrap();
         writer.commit().unwrap();
     }
-    let log = lake.path().join("bronze/gps/_delta_log");
+    let log = lake.path().local().unwrap().join("bronze/gps/_delta_log");
     assert!(log.join("00000000000000000039.checkpoint.parquet").is_file());
     // What a clean-up of the log leaves.
     for version in 0..=38 {
@@ -282,7 +282,7 @@ fn after_a_file_that_cannot_be_written_nothing_of_it_is_committed() {
     let folder = Folder::new();
     let lake = folder.lake();
     let mut writer = writer(&lake, GPS).unwrap();
-    let table = lake.path().join("bronze/gps");
+    let table = lake.path().local().unwrap().join("bronze/gps");
     // A file where a folder has to be.
     let blocked = table.join(format!("ingest_date={}/decoded=false", today()));
     std::fs::create_dir_all(blocked.parent().unwrap()).unwrap();

@@ -212,7 +212,7 @@ fn partition_values_with_odd_characters_and_nulls_read_back() {
     found.sort_by_key(|r| r["x"].clone());
     assert_eq!(found.iter().map(|r| r.get("name").map(String::as_str)).collect::<Vec<_>>(), names);
     for file in lake.snapshot(TABLE).unwrap().files {
-        assert!(file.path.is_file(), "{}", file.path.display());
+        assert!(file.path.size().is_ok(), "{}", file.path.display());
     }
     let one =
         Replace { partitions: Some(vec![BTreeMap::from([("name".into(), names[0].unwrap().into())])]), ..by_name };

@@ -395,17 +395,22 @@ def create_topics(
 
 @final
 class Lake:
-    """A folder of Delta tables.
+    """A folder of Delta tables, on disk or on S3.
 
     Raises:
         TableError: The folder exists, holds something, and is no lake.
-        ConfigError: The path's scheme isn't supported.
+        ConfigError: The path's scheme isn't supported, or a storage option is unknown or wrong.
     """
 
     def __new__(cls, path: str, *, storage_options: dict[str, str] | None = None, create: bool = True) -> Lake: ...
+    @staticmethod
+    def protect(path: str, *, storage_options: dict[str, str] | None = None) -> list[tuple[str, str, str]]:
+        """Makes the bucket of a lake safe: measure, outcome and detail of each; none for a local folder."""
     @property
     def path(self) -> str:
         """Where it is."""
+    def ensure_tables(self) -> None:
+        """Makes the bronze and silver tables that don't exist yet, empty."""
     def ingest_city(self, city: City, *, progress: _Progress) -> dict[str, Any]:
         """City → bronze without a broker; returns the same as `ingest_kafka`."""
     def ingest_kafka(
@@ -449,8 +454,21 @@ class Lake:
         """
     def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
         """Files with new rows added after a version (-1 is all), as in `snapshot`."""
-    def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
-        """The rows of a table's newest version as an Arrow stream, partition columns filled in."""
+    def scan(
+        self,
+        table: str,
+        *,
+        columns: list[str] | None = None,
+        files: list[tuple[str, dict[str, str | None]]] | None = None,
+    ) -> ArrowStream:
+        """The rows of a table's newest version as an Arrow stream, partition columns filled in.
+
+        Args:
+            table: Its name.
+            columns: Some of its columns; None is all.
+            files: Path and partition of the files to read, as in `snapshot`, whatever the table has become since;
+                None is all of the newest version.
+        """
     def replace(
         self,
         table: str,

@@ -1,7 +1,6 @@
 //! What a table is at a version: its files with their statistics, its columns, its transactions.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::{Add, LogicalFileView};
@@ -10,12 +9,13 @@ use serde_json::Value;
 use super::scan::Scan;
 use super::table::{State, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Place;
 
 /// One data file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataFile {
     /// Where it is.
-    pub path: PathBuf,
+    pub path: Place,
     /// Its path in the log, relative to the table.
     pub name: String,
     /// Its rows.
@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// The table's version.
     pub version: i64,
     /// The table's folder.
-    pub path: PathBuf,
+    pub path: Place,
     /// The active files.
     pub files: Vec<DataFile>,
     /// Columns whose values are in the log and not in the files.
@@ -60,7 +60,7 @@ impl Snapshot {
 }
 
 impl DataFile {
-    pub(crate) fn from_view(root: &Path, view: &LogicalFileView) -> Self {
+    pub(crate) fn from_view(root: &Place, view: &LogicalFileView) -> Self {
         let name = view.path().into_owned();
         let stats: Option<Value> = view.stats().and_then(|s| serde_json::from_str(&s).ok());
         Self {
@@ -74,7 +74,7 @@ impl DataFile {
         }
     }
 
-    pub(crate) fn from_add(root: &Path, add: &Add) -> Self {
+    pub(crate) fn from_add(root: &Place, add: &Add) -> Self {
         let stats: Option<Value> = add.stats.as_deref().and_then(|s| serde_json::from_str(s).ok());
         Self {
             path: root.join(&add.path),

@@ -1,7 +1,6 @@
 //! One Delta table: its state, and the one loop through which every commit goes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,13 +17,12 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use serde_json::Value;
-use url::Url;
 
 use super::crash::crash_point;
 use super::files::now_ms;
 use super::log::{self, Entry, Txns};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::storage::{DurableStore, block_on, create_folders};
+use crate::storage::{DurableStore, Place, block_on};
 
 /// A checkpoint is written every so many commits.
 const CHECKPOINT_EVERY: u64 = 20;
@@ -41,7 +39,7 @@ pub(crate) const COMMIT_ID: &str = "citystream.commitId";
 /// A table of the lake.
 pub(crate) struct Table {
     name: String,
-    root: PathBuf,
+    root: Place,
     log: LogStoreRef,
     newest: Mutex<Option<Arc<State>>>,
 }
@@ -73,43 +71,48 @@ pub(crate) enum Plan {
     Done,
 }
 
-fn shown(name: &str, root: &Path) -> String {
+fn shown(name: &str, root: &Place) -> String {
     format!("{name} ({})", root.display())
 }
 
 impl Table {
     /// The table `name` in the folder `root`; its log need not exist yet.
-    pub(crate) fn at(name: &str, root: &Path) -> Result<Self> {
-        Self::on(name, root, Arc::new(DurableStore::new(LocalFileSystem::new())))
+    pub(crate) fn at(name: &str, root: impl Into<Place>) -> Result<Self> {
+        let root = root.into();
+        let store = match root.as_object() {
+            Some((store, _)) => Arc::clone(store),
+            None => Arc::new(DurableStore::new(LocalFileSystem::new())) as Arc<dyn ObjectStore>,
+        };
+        Self::on(name, root, store)
     }
 
-    /// As [`Table::at`], with its log in `store`, whose root is the file system's.
-    pub(crate) fn on(name: &str, root: &Path, store: Arc<dyn ObjectStore>) -> Result<Self> {
-        let url = Url::from_directory_path(root)
-            .map_err(|()| Error::internal(format!("{} is no absolute path", root.display())))?;
+    /// As [`Table::at`], with its log in `store`, whose root is the file system's or the bucket's.
+    pub(crate) fn on(name: &str, root: impl Into<Place>, store: Arc<dyn ObjectStore>) -> Result<Self> {
+        let root = root.into();
+        let url = root.folder_url()?;
         let prefix = object_store::path::Path::from_url_path(url.path())
             .context(ErrorKind::Config, || format!("{} can't be the path of a table", root.display()))?;
         let prefixed = Arc::new(PrefixStore::new(Arc::clone(&store), prefix));
         let log = default_logstore(prefixed, store, &url, &StorageConfig::default());
-        Ok(Self { name: name.to_owned(), root: root.to_owned(), log, newest: Mutex::default() })
+        Ok(Self { name: name.to_owned(), root, log, newest: Mutex::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Place {
         &self.root
     }
 
     /// Makes the table, empty, unless it exists.
     pub(crate) fn ensure(&self, schema: &Schema, partitions: &[&str], description: &str) -> Result<()> {
-        if self.root.join("_delta_log").is_dir()
+        if !self.root.join("_delta_log").is_missing_folder()
             && block_on(log::commit_range(self.log.as_ref()))?.is_ok_and(|r| r.is_some())
         {
             return Ok(());
         }
-        create_folders(&self.root)?;
+        self.root.create_folders()?;
         let columns: StructType = schema
             .try_into_kernel()
             .context(ErrorKind::Config, || format!("{} can't have these columns", self.name))?;
@@ -143,12 +146,19 @@ impl Table {
     /// # Errors
     /// `Table` where there is no table, or its log can't be understood.
     pub(crate) fn state(&self) -> Result<Arc<State>> {
-        if !self.root.join("_delta_log").is_dir() {
-            return Err(Error::new(ErrorKind::Table, format!("{} does not exist", shown(&self.name, &self.root)))
-                .help("`citystream tables` lists the tables that there are"));
+        if self.root.join("_delta_log").is_missing_folder() {
+            return Err(self.missing());
         }
         let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = block_on(self.load(known))?.map_err(|e| {
+            let remote = self.root.local().is_none();
+            if remote && is_store(&e) {
+                return self.error("can't be read", e);
+            }
+            // A bucket has no folder whose absence would have told.
+            if remote && self.commit_range().is_ok_and(|range| range.is_none()) {
+                return self.missing();
+            }
             let help = "The log is damaged or not Delta's: restore _delta_log from a copy, or make the table anew";
             Error::new(ErrorKind::Table, format!("{} has no readable log", shown(&self.name, &self.root)))
                 .because(e)
@@ -156,6 +166,11 @@ impl Table {
         })?;
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&state));
         Ok(state)
+    }
+
+    fn missing(&self) -> Error {
+        Error::new(ErrorKind::Table, format!("{} does not exist", shown(&self.name, &self.root)))
+            .help("`citystream tables` lists the tables that there are")
     }
 
     async fn load(&self, known: Option<Arc<State>>) -> Result<Arc<State>, DeltaTableError> {
@@ -225,6 +240,12 @@ impl Table {
                 }
                 Err(error) => error,
             };
+            // The write may have succeeded all the same, also where a repetition of it was refused; if so, it has the very next
+            // version.
+            let next = state.version + 1;
+            if self.entry(next)?.is_some_and(|e| e.text(COMMIT_ID) == Some(id)) {
+                return Ok(Some(next));
+            }
             if is_lost(&error) {
                 lost += 1;
                 if lost > LOST_COMMITS {
@@ -232,11 +253,6 @@ impl Table {
                 }
                 std::thread::sleep(Duration::from_millis(u64::from(lost.min(20))));
                 continue;
-            }
-            // The write may have succeeded all the same; if so, it has the very next version.
-            let next = state.version + 1;
-            if self.entry(next)?.is_some_and(|e| e.text(COMMIT_ID) == Some(id)) {
-                return Ok(Some(next));
             }
             unclear += 1;
             if unclear >= UNCLEAR_COMMITS {
@@ -332,6 +348,19 @@ impl Table {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok(())
     }
+}
+
+/// Whether the store, not what is in it, is at fault.
+fn is_store(error: &DeltaTableError) -> bool {
+    use object_store::Error::{Generic, PermissionDenied, Unauthenticated};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(Generic { .. } | PermissionDenied { .. } | Unauthenticated { .. }) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether the commit is certainly not in the log, because another one has its version.
@@ -467,7 +496,7 @@ mod tests {
         }
     }
 
-    fn table(folder: &Path, after: usize, instead: usize) -> Table {
+    fn table(folder: &std::path::Path, after: usize, instead: usize) -> Table {
         let inner = DurableStore::new(LocalFileSystem::new());
         let (after, instead) = (AtomicUsize::new(after), AtomicUsize::new(instead));
         let store = Arc::new(Unsure { inner, after, instead });

@@ -34,19 +34,29 @@ impl Lake {
         storage_options: Option<BTreeMap<String, String>>,
         create: bool,
     ) -> PyResult<Self> {
-        let open = || {
-            if let Some(name) = storage_options.unwrap_or_default().into_keys().next() {
-                return Err(Error::config(format!("storage option {name:?} is given for a local folder"))
-                    .help("Leave storage_options out; they are for lakes on S3, which this version can't do yet"));
-            }
-            Ok(Self { lake: lake::Lake::open(path, create)? })
-        };
+        let open = || Ok(Self { lake: lake::Lake::open_with(path, &storage_options.unwrap_or_default(), create)? });
         py.detach(open).map_err(|e| to_py(py, &e))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (path, *, storage_options = None))]
+    fn protect(
+        py: Python<'_>,
+        path: &str,
+        storage_options: Option<BTreeMap<String, String>>,
+    ) -> PyResult<Vec<(&'static str, &'static str, String)>> {
+        let taken = py.detach(|| lake::Lake::protect(path, &storage_options.unwrap_or_default()));
+        let taken = taken.map_err(|e| to_py(py, &e))?;
+        Ok(taken.into_iter().map(|p| (p.measure, p.outcome.text(), p.detail)).collect())
     }
 
     #[getter]
     fn path(&self) -> String {
         self.lake.path().display().to_string()
+    }
+
+    fn ensure_tables(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.lake.ensure_tables()).map_err(|e| to_py(py, &e))
     }
 
     #[pyo3(signature = (city, *, progress))]
@@ -151,9 +161,23 @@ impl Lake {
         files(py, &found)
     }
 
-    #[pyo3(signature = (table, *, columns = None))]
-    fn scan(&self, py: Python<'_>, table: &str, columns: Option<Vec<String>>) -> PyResult<ArrowStream> {
-        py.detach(|| stream(table, self.lake.snapshot(table)?, columns)).map_err(|e| to_py(py, &e))
+    #[pyo3(signature = (table, *, columns = None, files = None))]
+    fn scan(
+        &self,
+        py: Python<'_>,
+        table: &str,
+        columns: Option<Vec<String>>,
+        files: Option<Vec<(String, BTreeMap<String, Option<String>>)>>,
+    ) -> PyResult<ArrowStream> {
+        let scan = || {
+            let mut snapshot = self.lake.snapshot(table)?;
+            if let Some(files) = files {
+                let files = files.into_iter().map(|(path, partition)| self.lake.file(&path, partition));
+                snapshot.files = files.collect::<Result<_>>()?;
+            }
+            stream(table, snapshot, columns)
+        };
+        py.detach(scan).map_err(|e| to_py(py, &e))
     }
 
     #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description))]

@@ -139,9 +139,9 @@ impl Lake {
 }
 
 fn file_problem(file: &DataFile) -> Option<String> {
-    let bytes = match std::fs::metadata(&file.path) {
-        Ok(meta) => meta.len(),
-        Err(error) => return Some(format!("the file {} can't be read: {error}", file.name)),
+    let bytes = match file.path.size() {
+        Ok(bytes) => bytes,
+        Err(error) => return Some(error.to_string()),
     };
     if bytes != file.bytes {
         return Some(format!("the file {} has {bytes} bytes, and {} in the log", file.name, file.bytes));

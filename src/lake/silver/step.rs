@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -277,7 +276,7 @@ struct Output {
 impl Output {
     fn new(step: &Step) -> Self {
         let set =
-            |table: &Table, schema: Schema| FileSet::new(PathBuf::from(table.root()), schema, commit_id(), FILE_BYTES);
+            |table: &Table, schema: Schema| FileSet::new(table.root().to_owned(), schema, commit_id(), FILE_BYTES);
         let tables = step.tables;
         let sides = Side::ALL.map(|side| {
             let tags = vec![("citystream.stream", step.stream.name().to_owned())];
