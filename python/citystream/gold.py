@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import tempfile
 import time
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ class Snapshot:
     partition_columns: Sequence[str]
     txns: Mapping[str, int] = field(default_factory=dict)
     empty: Callable[[], Any] | None = None
+    # The rows of some of its files as an Arrow stream: how files are read that are not on this machine.
+    rows: Callable[[Sequence[Mapping[str, Any]]], Any] | None = None
 
     @classmethod
     def of(cls, lake: _core.Lake, name: str) -> Snapshot:
@@ -54,6 +57,7 @@ class Snapshot:
             partition_columns=found["partition_columns"],
             txns=found["txns"],
             empty=lambda: lake.scan(name),
+            rows=lambda files: lake.scan(name, files=[(file["path"], file["partition"]) for file in files]),
         )
 
     def between(self, column: str | None, start: dt.datetime, end: dt.datetime) -> list[Mapping[str, Any]]:
@@ -110,8 +114,8 @@ def register(
     tier, table = snapshot.name.split(".")
     chosen = snapshot.files if files is None else files
     if chosen:
-        body = f"SELECT * FROM {scan(chosen, snapshot.partition_columns)}"
-    elif snapshot.files:
+        body = f"SELECT * FROM {rows_of(con, snapshot, chosen)}"
+    elif snapshot.files and not _remote(snapshot.files):
         body = f"SELECT * FROM {scan(snapshot.files[:1], snapshot.partition_columns)} WHERE false"
     else:
         body = f"SELECT * FROM {_typed_empty(con, snapshot)}"
@@ -119,8 +123,23 @@ def register(
     con.execute(f"CREATE OR REPLACE VIEW {_name(tier)}.{_name(table)} AS {body}")
 
 
+def rows_of(con: duckdb.DuckDBPyConnection, snapshot: Snapshot, files: Sequence[Mapping[str, Any]]) -> str:
+    """What reads these files of the snapshot, to stand after FROM.
+
+    DuckDB reads local files itself. Those on S3 come through the lake's own store, as a stream of Arrow data: it has
+    the lake's options, and DuckDB would have to load an extension for it.
+    """
+    if snapshot.rows is None or not _remote(files):
+        return scan(files, snapshot.partition_columns)
+    # As many streams as there are sets of files: a view keeps the one that it was made over.
+    digest = hashlib.sha256("\0".join(sorted(file["path"] for file in files)).encode()).hexdigest()[:16]
+    name = f"citystream_{snapshot.name}_{snapshot.version}_{digest}"
+    con.register(name, snapshot.rows(files))
+    return _name(name)
+
+
 def scan(files: Sequence[Mapping[str, Any]], partition_columns: Sequence[str]) -> str:
-    """The table function that reads these files."""
+    """The table function that reads these files, which are on this machine."""
     options = "union_by_name = true"
     if partition_columns:
         typed = [f"{_text(name)}: {PARTITION_TYPES.get(name, 'VARCHAR')}" for name in partition_columns]
@@ -246,7 +265,7 @@ def touched(
         column, margin = _name(source.time), f"INTERVAL '{int(query.lookback.total_seconds())}' SECOND"
         found = con.execute(
             f"SELECT DISTINCT CAST(t AS DATE) FROM (SELECT unnest([{column} - {margin}, {column} + {margin}]) AS t "
-            f"FROM {scan(new, snapshot.partition_columns)}) WHERE t IS NOT NULL"
+            f"FROM {rows_of(con, snapshot, new)}) WHERE t IS NOT NULL"
         ).fetchall()
         dates.update(date for (date,) in found)
     return dates
@@ -328,6 +347,10 @@ def _typed_empty(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
     con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM citystream_stream LIMIT 0")
     con.unregister("citystream_stream")
     return name
+
+
+def _remote(files: Sequence[Mapping[str, Any]]) -> bool:
+    return any(str(file["path"]).startswith("s3://") for file in files)
 
 
 def _midnight(date: dt.date) -> dt.datetime:

@@ -1,4 +1,4 @@
-"""A lake: bronze, silver and gold tables in a folder."""
+"""A lake: bronze, silver and gold tables in a folder or on S3."""
 
 from __future__ import annotations
 
@@ -108,6 +108,18 @@ class RefineReport(Report):
 
 
 @dataclass(frozen=True)
+class Protection(Report):
+    """One measure that makes a bucket safe.
+
+    `outcome`: "done", "held already", "not supported by this server", "not permitted" or "failed".
+    """
+
+    measure: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class TableInfo(Report):
     """One table of a lake. `lag`: commits of its sources that a dim or gold table hasn't taken in; None for others."""
 
@@ -167,17 +179,20 @@ class Table(ArrowStream):
 
 
 class Lake:
-    """A folder of Delta tables in three tiers, each readable by DuckDB, polars, deltalake and Spark.
+    """Delta tables in three tiers, in a folder or on S3, each readable by DuckDB, polars, deltalake and Spark.
 
     Bronze holds every record that came in, silver what is valid and unique, gold what one wants to know.
 
     Args:
-        path: The folder.
-        storage_options: Options of an object store; a folder needs none.
+        path: The folder, or an address like s3://bucket/prefix.
+        storage_options: How S3 is reached, such as {"region": "eu-west-1"}: delta-rs's keys, listed in docs/s3.md. What
+            they leave open, the AWS_ variables say. A folder has none.
         create: Whether to make the lake where it doesn't exist.
 
     Raises:
         TableError: The folder holds something else, or doesn't exist and `create` is False.
+        ConfigError: A storage option is unknown or wrong.
+        StoreError: It can't be reached or written, or the credentials may not do that.
 
     Examples:
         >>> import citystream as cs
@@ -204,6 +219,25 @@ class Lake:
     def path(self) -> str:
         """Where it is."""
         return self.core.path
+
+    @staticmethod
+    def protect(
+        path: str | os.PathLike[str], *, storage_options: Mapping[str, str] | None = None
+    ) -> tuple[Protection, ...]:
+        """Makes the bucket of a lake safe, and the bucket itself where it doesn't exist; docs/s3.md has the measures.
+
+        What the bucket has beyond them, such as other rules, stays. A measure that the server doesn't know or the
+        credentials don't allow is no error: its outcome says so.
+
+        Args:
+            path: The lake's address; it need not be a lake yet. A local folder needs no measure.
+            storage_options: As for `Lake`.
+
+        Raises:
+            StoreError: The bucket is missing and can't be made, or can't be reached.
+        """
+        options = None if storage_options is None else dict(storage_options)
+        return tuple(Protection(*taken) for taken in _core.Lake.protect(str(path), storage_options=options))
 
     def metrics(self, port: int, host: str = METRICS_HOST) -> _core.Metrics:
         """The endpoint for Prometheus that `ingest` counts for; opened at the first call.

@@ -1,4 +1,4 @@
-"""`citystream ingest | refine | query | tables | lake check`."""
+"""`citystream ingest | refine | query | tables | lake init | lake check`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from citystream import Lake
 from citystream.settings import Settings
 from citystream.times import duration_ms
 
-from .options import KafkaOptions, MetricsOptions, command
+from .options import KafkaOptions, MetricsOptions, StorageOptions, command
 from .output import Output, cell, fetch
 
-Folder = Annotated[str, typer.Argument(metavar="LAKE", help="The lake's folder.")]
+Folder = Annotated[str, typer.Argument(metavar="LAKE", help="The lake's folder, or s3://bucket/prefix.")]
 Memory = Annotated[str | None, typer.Option(help="DuckDB's memory limit, such as 512MB.")]
 GoldDir = Annotated[str | None, typer.Option(help="A folder with further gold tables, one .sql file each.")]
 
@@ -26,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     _query(app)
     _tables(app)
     group = typer.Typer(no_args_is_help=True)
+    _init(group)
     _check(group)
     app.add_typer(group, name="lake", help="Looks after a lake.")
 
@@ -36,11 +37,13 @@ def _ingest(app: typer.Typer) -> None:
         "ingest",
         "citystream ingest lake --bootstrap-servers localhost:9092",
         "citystream ingest lake --follow --refine --every 30s",
+        "citystream ingest s3://bucket/lake --storage-option region=eu-west-1",
     )
     def ingest(
         lake: Folder,
         kafka: KafkaOptions,
         metrics: MetricsOptions,
+        storage: StorageOptions,
         output: Output,
         settings: Settings,
         follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
@@ -59,7 +62,7 @@ def _ingest(app: typer.Typer) -> None:
         gold_dir: GoldDir = None,
     ) -> None:
         """Kafka → bronze, each record once, up to the topics' present end."""
-        opened = Lake(lake)
+        opened = storage.open(lake, create=True)
         taking: dict[str, Any] = {
             "on_gap": on_gap,
             "new_epoch": new_epoch,
@@ -96,10 +99,15 @@ def _ingest(app: typer.Typer) -> None:
 def _refine(app: typer.Typer) -> None:
     @command(app, "refine", "citystream refine lake", "citystream refine lake --gold-dir my-tables")
     def refine(
-        lake: Folder, output: Output, settings: Settings, memory: Memory = None, gold_dir: GoldDir = None
+        lake: Folder,
+        storage: StorageOptions,
+        output: Output,
+        settings: Settings,
+        memory: Memory = None,
+        gold_dir: GoldDir = None,
     ) -> None:
         """Bronze → silver → gold: takes in what is new."""
-        report = Lake(lake, create=False).refine(**_refining(settings, memory, gold_dir, output))
+        report = storage.open(lake).refine(**_refining(settings, memory, gold_dir, output))
         output.document(report)
         if output.words:
             rows = ((name, f"{count:,}") for name, count in report.rows.items())
@@ -118,11 +126,12 @@ def _query(app: typer.Typer) -> None:
         sql: Annotated[
             str, typer.Argument(metavar="SQL", help="In DuckDB's dialect; tables as in `citystream tables`.")
         ],
+        storage: StorageOptions,
         output: Output,
         limit: Annotated[int, typer.Option(help="Print at most so many rows; --json prints all.")] = 100,
     ) -> None:
         """Runs SQL over the tables as they are now."""
-        relation = Lake(lake, create=False).query(sql)
+        relation = storage.open(lake).query(sql)
         names, rows = fetch(relation, None if output.json else limit + 1)
         output.document({"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
         if output.words:
@@ -132,19 +141,51 @@ def _query(app: typer.Typer) -> None:
 
 def _tables(app: typer.Typer) -> None:
     @command(app, "tables", "citystream tables lake")
-    def tables(lake: Folder, output: Output) -> None:
+    def tables(lake: Folder, storage: StorageOptions, output: Output) -> None:
         """Lists the tables: rows, files, size, version, lag, last commit."""
-        found = Lake(lake, create=False).tables()
+        found = storage.open(lake).tables()
         output.document({"tables": list(found)})
         if output.words:
             output.table(f"Tables of {lake}", found.HEADINGS, found.cells())
 
 
+def _init(app: typer.Typer) -> None:
+    @command(
+        app,
+        "init",
+        "citystream lake init lake",
+        "citystream lake init s3://bucket/lake --storage-option region=eu-west-1",
+        "citystream lake init s3://bucket/lake --keep-bucket",
+    )
+    def init(
+        lake: Folder,
+        storage: StorageOptions,
+        output: Output,
+        keep_bucket: Annotated[
+            bool, typer.Option("--keep-bucket", help="Leave the bucket's own settings as they are.")
+        ] = False,
+    ) -> None:
+        """Makes a lake with its bronze and silver tables, empty, and its bucket safe; docs/s3.md says how.
+
+        A lake that exists is left as it is.
+        """
+        measures = () if keep_bucket else Lake.protect(lake, storage_options=storage.options())
+        opened = storage.open(lake, create=True)
+        opened.core.ensure_tables()
+        names = opened.core.names()
+        output.document({"lake": opened.path, "tables": names, "bucket": list(measures)})
+        if output.words:
+            if measures:
+                rows = ((measure.measure, measure.outcome, measure.detail) for measure in measures)
+                output.table(f"The bucket of {lake}", ("measure", "outcome", "detail"), rows)
+            output.line(f"{opened.path} is a lake of {len(names)} tables")
+
+
 def _check(app: typer.Typer) -> None:
     @command(app, "check", "citystream lake check lake")
-    def check(lake: Folder, output: Output) -> None:
+    def check(lake: Folder, storage: StorageOptions, output: Output) -> None:
         """Verifies that each record is in bronze once, that silver adds up, and that log and files agree."""
-        problems = Lake(lake, create=False).check(progress=output.progress)
+        problems = storage.open(lake).check(progress=output.progress)
         output.document({"sound": not problems, "problems": problems})
         for problem in problems:
             output.line(problem)
