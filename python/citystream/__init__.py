@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .errors import TableError as TableError
     from .faults import Faults as Faults
     from .faults import scenarios as scenarios
+    from .grading import GradeReport as GradeReport
+    from .grading import grade as grade
     from .kafka import Publisher as Publisher
     from .lake import Lake as Lake
 
@@ -48,6 +50,7 @@ _HOMES = {
     "Faults": "faults",
     "ForkedError": "errors",
     "GapError": "errors",
+    "GradeReport": "grading",
     "KafkaConnectionError": "errors",
     "KafkaError": "errors",
     "Lake": "lake",
@@ -55,6 +58,7 @@ _HOMES = {
     "StoreError": "errors",
     "TableError": "errors",
     "build_info": "_core",
+    "grade": "grading",
     "realism": "realism",
     "scenarios": "faults",
 }

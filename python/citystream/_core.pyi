@@ -35,9 +35,12 @@ __all__ = [
     "describe_topics",
     "exposure",
     "fault_defaults",
+    "grade",
+    "graded_tables",
     "scenarios",
     "stream_fields",
     "trace_options",
+    "verdicts",
     "wire_schema",
 ]
 
@@ -98,6 +101,42 @@ def scenarios() -> list[dict[str, Any]]:
 
     Returns:
         `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms` and `duration_ms` of each.
+    """
+
+def graded_tables() -> list[str]:
+    """Names of the gold tables that can be graded, without the tier."""
+
+def verdicts() -> list[str]:
+    """Names of the verdicts on silver's events; the first two are right."""
+
+def grade(
+    city: City,
+    *,
+    silver: list[tuple[str | None, Any]],
+    gold: list[tuple[str, Any]],
+    columns: list[tuple[str, str]],
+    typed: bool,
+    progress: _Progress,
+) -> dict[str, Any]:
+    """Grades tables against the city that their events are of. Told stages: read, truth, grade.
+
+    Args:
+        city: The city, with the faults that its events were sent with.
+        silver: Arrow data of each silver table: of a stream, or (None) of all whose ids are in it.
+        gold: Arrow data of each gold table, by its name without the tier.
+        columns: Their names of columns, and ours.
+        typed: Whether the events went out by a typed sink, which leaves those with harmed bytes out.
+        progress: Is told how far it is.
+
+    Returns:
+        `score` (0 to 1), `right`, `diagnoses`, `strangers`, `stranger_examples`; `silver`, of each stream `stream`,
+        `columns`, `rows`, `verdicts`, `rows_of`, `by_fault`, `altered`, `examples`; `gold`, of each table `table`,
+        `columns`, `rows`, `expected`, `correct`, `differing`, `missing`, `doubled`, `extra`, `altered`, `examples`.
+
+    Raises:
+        ConfigError: A table has no id or lacks a column of its key, or a gold table is not known.
+        DecodeError: A column can't be compared.
+        StoreError: A table can't be read, or the temporary folder is full.
     """
 
 def corridor(

@@ -7,6 +7,7 @@ mod error;
 mod kafka;
 mod lake;
 mod metrics;
+mod oracle;
 mod study;
 
 use pyo3::prelude::*;
@@ -70,6 +71,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(city::fault_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(city::scenarios, module)?)?;
     module.add_function(wrap_pyfunction!(city::trace_options, module)?)?;
+    module.add_function(wrap_pyfunction!(oracle::grade, module)?)?;
+    module.add_function(wrap_pyfunction!(oracle::graded_tables, module)?)?;
+    module.add_function(wrap_pyfunction!(oracle::verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(study::corridor, module)?)?;
     module.add_function(wrap_pyfunction!(study::exposure, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::describe_topics, module)?)?;

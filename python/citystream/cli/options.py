@@ -279,7 +279,7 @@ def _stoppable(function: Callable[..., Any], values: dict[str, Any]) -> None:
         raise
 
 
-_EXAMPLES = {"--rename": "make=brand", "--security": "sasl.username=me"}
+_EXAMPLES = {"--rename": "make=brand", "--column": "speed=speed_kmh", "--security": "sasl.username=me"}
 
 
 def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
