@@ -184,6 +184,8 @@ fn an_empty_table_lacks_everything() {
     let found = graded(&source, vec![(Some(Stream::Gps), rows.slice(0, 0))]);
     assert_eq!((found.silver[0].count(Verdict::Missing), found.score()), (all, 0.0));
     assert!(found.diagnoses[0].contains("the table is empty"), "{:?}", found.diagnoses);
+    let found = graded(&source, vec![(None, rows.slice(0, 0))]);
+    assert_eq!((found.silver.len(), found.score()), (5, 0.0));
 }
 
 /// One row of a table, changed.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a helper of a test may fail it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use _core::lake::silver::{apply_rules, rules};
@@ -148,4 +148,25 @@ fn every_row_gets_the_same_verdict_and_every_rule_is_broken() {
         let unbroken: Vec<_> = names.iter().filter(|n| !broken.contains_key(*n)).collect();
         assert!(unbroken.is_empty() && sound > 1_000, "{}: {sound} sound, never broken: {unbroken:?}", stream.name());
     }
+}
+
+#[test]
+fn the_page_has_every_rule() {
+    let page = include_str!("../docs/grade.md");
+    let section = page.split("| field | is |").nth(1).expect("a table").split("\n\n").next().expect("its rows");
+    let mut rules_of: BTreeMap<&str, &str> = BTreeMap::new();
+    for row in section.lines().skip(2) {
+        let mut cells = row.trim_matches('|').splitn(2, " | ");
+        let (fields, rule) = (cells.next().expect("fields").trim(), cells.next().expect("a rule").trim());
+        fields.split(", ").for_each(|field| assert!(rules_of.insert(field, rule).is_none(), "{field} twice"));
+    }
+    let reasons: BTreeSet<String> =
+        Stream::EVENTS.iter().flat_map(|stream| rules(*stream)).map(|rule| rule.reason.clone()).collect();
+    // What the page says of places, times, histograms and missing fields in sentences.
+    let sentences = ["is required", "is [lat, lon]", "sentAt", "each number of speedHistogram"];
+    let told = reasons.iter().filter(|reason| !sentences.iter().any(|s| reason.contains(s)));
+    let told: BTreeSet<&String> = told.collect();
+    let page: BTreeSet<String> = rules_of.iter().map(|(field, rule)| format!("{field} is {rule}")).collect();
+    assert!(page.len() > 30);
+    assert_eq!(page.iter().collect::<BTreeSet<_>>(), told);
 }

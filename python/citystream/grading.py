@@ -134,7 +134,7 @@ class GradeReport(Report):
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.strangers and not any(part.wrong for part in (*self.silver, *self.gold))
+        return not self.strangers and not any(s.wrong for s in self.silver) and not any(t.wrong for t in self.gold)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields and `ok` as values that `json.dumps` takes."""

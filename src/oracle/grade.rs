@@ -187,6 +187,11 @@ impl Grader {
         Ok(())
     }
 
+    /// Whether no stream is graded yet.
+    pub fn has_no_stream(&self) -> bool {
+        self.silver.is_empty()
+    }
+
     fn keep(&mut self, stream: Stream, rows: RecordBatch) -> Result<()> {
         let of = shards_of(rows.column(0).as_string(), self.options.shards);
         let Some((_, spill)) = self.silver.get_mut(&stream) else {

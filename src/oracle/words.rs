@@ -250,7 +250,7 @@ fn of_table(table: &TableGrade) -> Vec<String> {
     let mut said = Vec::new();
     let name = format!("gold.{}", table.name);
     if let Some(by) = table.shift {
-        said.push(format!("{name}: wrong time zone: its windows are {}", off(by)));
+        said.push(format!("{name}: wrong time zone: its times are {}", off(by)));
         return said;
     }
     let windows = &table.excess.windows;

@@ -61,7 +61,11 @@ pub fn grade(source: &Source, graded: Graded, run: &mut Run<'_>) -> Result<Grade
     }
     // What was given is read first: it is what may be wrong.
     let mut read = 0;
+    let mut of_all = None;
     for (stream, rows) in graded.silver {
+        if stream.is_none() {
+            of_all = Some(rows.schema());
+        }
         if let Some(stream) = stream {
             grader.expect_silver(stream, &rows.schema())?;
         }
@@ -71,6 +75,14 @@ pub fn grade(source: &Source, graded: Graded, run: &mut Run<'_>) -> Result<Grade
             grader.take_silver(stream, &batch)?;
             run.step("read", read, None, "rows")?;
         }
+    }
+    // A table of all streams without one event lacks them all.
+    if let Some(schema) = of_all.filter(|_| grader.has_no_stream()) {
+        source
+            .streams()
+            .into_iter()
+            .filter(|s| Stream::EVENTS.contains(s))
+            .try_for_each(|s| grader.expect_silver(s, &schema))?;
     }
     for (table, rows) in graded.gold {
         grader.expect_gold(&table, &rows.schema())?;

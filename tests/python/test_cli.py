@@ -17,7 +17,7 @@ import citystream as cs
 SMALL = ("--vehicles", "60", "--start", "2026-06-01T07:00Z", "--duration", "1h")
 COMMANDS = (
     ("demo",), ("simulate",), ("ingest",), ("refine",), ("query",), ("tables",), ("lake", "check"),
-    ("topics", "create"), ("topics", "describe"), ("config",), ("jobs", "copy"), ("realism",),
+    ("topics", "create"), ("topics", "describe"), ("config",), ("jobs", "copy"), ("realism",), ("grade",),
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ pub struct TableGrade {
     pub altered: BTreeMap<String, u64>,
     /// A few wrong rows of each kind.
     pub examples: Vec<GoldExample>,
-    /// By how many µs all windows are off, where they are and it is a zone's difference.
+    /// By how many µs all times are off, where they are and it is a zone's difference.
     pub(crate) shift: Option<i64>,
     pub(crate) excess: Excess,
 }
@@ -167,7 +167,7 @@ pub(in super::super) fn compare(table: &GoldTable, found: &RecordBatch) -> Resul
         values(table, found, &mut grade, &UInt32Array::from(left.clone()), &UInt32Array::from(right.clone()))?;
     let odd: Vec<usize> = differing.iter().map(|&n| right[n] as usize).chain(extra).collect();
     if !odd.is_empty() {
-        grade.shift = shift(table, found, &ours, &converter, &odd)?;
+        grade.shift = grade.shift.or(shift(table, found, &ours, &converter, &odd)?);
     }
     Ok(grade)
 }
@@ -190,6 +190,9 @@ fn values(
         let Some(expected) = table.rows.column_by_name(name) else { continue };
         let (expected, values) = (take(expected, ours, None)?, take(found.column(place), theirs, None)?);
         let same = same(&expected, &values)?;
+        if field.data_type().is_temporal() && !table.key.contains(&"window_start") {
+            grade.shift = grade.shift.or(times_off(&expected, &values));
+        }
         for row in (0..same.len()).filter(|&row| !same.value(row)) {
             let at = ours.value(row) as usize;
             if table.loose.iter().any(|(r, c)| *r == at && *c == name) {
@@ -247,8 +250,8 @@ fn excess(table: &GoldTable, found: &RecordBatch, ours: &UInt32Array, theirs: &U
     Ok(excess)
 }
 
-/// By how many µs the windows of the odd rows are off, where one difference explains nearly all of them: the row of the other
-/// window has the same counts.
+/// By how many µs the windows of the odd rows are off, where most rows are odd and one difference explains nearly all of them: the
+/// row of the other window has the same values.
 fn shift(
     table: &GoldTable,
     found: &RecordBatch,
@@ -257,13 +260,14 @@ fn shift(
     odd: &[usize],
 ) -> Result<Option<i64>> {
     let Some(at) = table.key.iter().position(|name| *name == "window_start") else { return Ok(None) };
+    if odd.len() * 2 < found.num_rows() {
+        return Ok(None);
+    }
     let places: HashMap<&[u8], usize> = (0..ours.num_rows()).map(|row| (ours.row(row).data(), row)).collect();
     // Spread over all odd rows, so that one end alone doesn't decide.
     let step = odd.len().div_ceil(TRIED);
     let tried = UInt32Array::from_iter_values(odd.iter().step_by(step).map(|&row| row as u32));
     let rows = take_record_batch(found, &tried)?;
-    let pairs: Vec<_> =
-        table.additive.iter().filter_map(|name| Some((counts(&table.rows, name)?, counts(&rows, name)?))).collect();
     let mut keys = Vec::new();
     for name in table.key {
         keys.push(rows.column_by_name(name).cloned().ok_or_else(|| Error::internal("a key's column is missing"))?);
@@ -274,15 +278,42 @@ fn shift(
         let off = quarters * QUARTER_US;
         keys[at] = Arc::new(starts.unary::<_, TimestampMicrosecondType>(|start| start - off).with_timezone("UTC"));
         let moved = converter.convert_columns(&keys)?;
-        let explained = (0..rows.num_rows()).filter(|&row| {
-            let place = places.get(moved.row(row).data());
-            let of = |values: &Int64Array, row: usize| values.is_valid(row).then(|| values.value(row));
-            place.is_some_and(|&place| pairs.iter().all(|(a, b)| of(a, place) == of(b, row)))
-        });
-        let explained = explained.count();
+        let pairs =
+            (0..rows.num_rows()).filter_map(|row| Some((*places.get(moved.row(row).data())? as u32, row as u32)));
+        let (left, right): (Vec<u32>, Vec<u32>) = pairs.unzip();
+        let explained = equal_rows(table, &rows, &UInt32Array::from(left), &UInt32Array::from(right))?;
         if explained > best.0 {
             best = (explained, off);
         }
     }
     Ok((best.0 * 5 >= rows.num_rows() * 4).then_some(best.1))
+}
+
+/// How many pairs of rows are equal but for their times.
+fn equal_rows(table: &GoldTable, rows: &RecordBatch, ours: &UInt32Array, theirs: &UInt32Array) -> Result<usize> {
+    let mut equal = vec![true; ours.len()];
+    for (place, field) in rows.schema().fields().iter().enumerate() {
+        if table.key.contains(&field.name().as_str()) || field.data_type().is_temporal() {
+            continue;
+        }
+        let Some(expected) = table.rows.column_by_name(field.name()) else { continue };
+        let same = same(&take(expected, ours, None)?, &take(rows.column(place), theirs, None)?)?;
+        equal.iter_mut().enumerate().for_each(|(row, equal)| *equal &= same.value(row));
+    }
+    Ok(equal.into_iter().filter(|equal| *equal).count())
+}
+
+/// By how many µs the times of a column are off, where nearly all are by the same.
+fn times_off(expected: &ArrayRef, found: &ArrayRef) -> Option<i64> {
+    let times = |values: &ArrayRef| values.as_primitive_opt::<TimestampMicrosecondType>().cloned();
+    let (expected, found) = (times(expected)?, times(found)?);
+    let mut seen: HashMap<i64, usize> = HashMap::new();
+    let mut all = 0;
+    for (expected, found) in expected.iter().zip(&found) {
+        let (Some(expected), Some(found)) = (expected, found) else { continue };
+        all += 1;
+        *seen.entry(found - expected).or_default() += 1;
+    }
+    let (off, rows) = seen.into_iter().max_by_key(|&(off, rows)| (rows, off))?;
+    (off != 0 && off % QUARTER_US == 0 && rows * 10 >= all * 9).then_some(off)
 }
