@@ -12,9 +12,7 @@ use _core::oracle::{Grade, NO_LABEL, StreamGrade, UNKNOWN, Verdict};
 use _core::pipeline::{Cancel, Graded, Run, Source, grade, ingest_city};
 use _core::schema::{EventId, Stream};
 use _core::sensor::{Faults, SensorOptions};
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchIterator, StringArray, UInt32Array,
-};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchIterator, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Float64Type, SchemaRef};
 use arrow::error::ArrowError;

@@ -31,8 +31,8 @@ const NUMBERS: [f64; 18] = [
 
 fn column(field: &Field, rng: &mut TestRng) -> ArrayRef {
     // Most values are sound, so that later rules are reached too.
-    let mut null = |rng: &mut TestRng| rng.random_ratio(1, 60);
-    let mut number = |rng: &mut TestRng| {
+    let null = |rng: &mut TestRng| rng.random_ratio(1, 60);
+    let number = |rng: &mut TestRng| {
         let sound = match field.name {
             "year" => 2_000.0,
             "occupancy" => 0.5,

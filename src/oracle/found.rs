@@ -36,7 +36,7 @@ fn graded(stream: Stream, name: &str) -> bool {
 
 impl Mapping {
     /// The mapping of a silver table of `stream` with the columns `given`.
-    pub(super) fn new(stream: Stream, given: &Schema, renames: &Renames) -> Result<Self> {
+    pub(super) fn new(stream: Stream, given: &Schema, renames: &[(String, String)]) -> Result<Self> {
         let silver = silver_schema(stream);
         let named = |name: &str| place(given, renames, name);
         let wire =
@@ -81,7 +81,7 @@ impl Mapping {
 }
 
 /// Where the column that we call `name` stands: under its new name, else under ours.
-pub(super) fn place(given: &Schema, renames: &Renames, name: &str) -> Option<usize> {
+pub(super) fn place(given: &Schema, renames: &[(String, String)], name: &str) -> Option<usize> {
     let renamed = renames.iter().filter(|(_, ours)| ours == name).find_map(|(theirs, _)| given.index_of(theirs).ok());
     // A column that the user calls something else isn't ours, whatever its name.
     let taken = renames.iter().any(|(theirs, ours)| theirs == name && ours != name);
@@ -140,18 +140,18 @@ mod tests {
         let renames = vec![("key".to_owned(), "id".to_owned())];
         let mapping = Mapping::new(Stream::Gps, &given, &renames).unwrap();
         assert_eq!(names(&mapping), ["id", "device_id", "speed_kmh", "lat", "lon"]);
-        let error = Mapping::new(Stream::Gps, &given, &Vec::new()).unwrap_err().to_string();
+        let error = Mapping::new(Stream::Gps, &given, &[]).unwrap_err().to_string();
         assert!(error.contains("no column id") && error.contains("key, deviceId"), "{error}");
     }
 
     #[test]
     fn a_fraction_is_not_cut_off_and_what_cannot_be_compared_is_named() {
         let given = schema(&[("id", DataType::Utf8), ("humidity_pct", DataType::Float64)]);
-        let mapping = Mapping::new(Stream::Weather, &given, &Vec::new()).unwrap();
+        let mapping = Mapping::new(Stream::Weather, &given, &[]).unwrap();
         assert_eq!(mapping.schema.field(1).data_type(), &DataType::Float64);
         let list = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
         let given = schema(&[("id", DataType::Utf8), ("aqi", list)]);
-        let error = Mapping::new(Stream::Weather, &given, &Vec::new()).unwrap_err().to_string();
+        let error = Mapping::new(Stream::Weather, &given, &[]).unwrap_err().to_string();
         assert!(error.contains("the column aqi is"), "{error}");
     }
 }

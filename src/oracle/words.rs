@@ -187,7 +187,7 @@ fn missing(silver: &[StreamGrade]) -> Vec<String> {
             Some((from, to, false)) => {
                 format!("{begin}, all of them sent between {} and {}. A stretch was lost", instant(from), instant(to))
             }
-            _ => format!("{begin}"),
+            _ => begin,
         })
     };
     silver.iter().filter_map(of).collect()
@@ -232,7 +232,7 @@ fn altered(silver: &[StreamGrade]) -> Vec<String> {
 
 fn unexpected(grade: &Grade) -> Option<String> {
     let (all, streams) = by_stream(&grade.silver, |s| s.count(Verdict::Unexpected));
-    let unsent: u64 = grade.silver.iter().map(|s| unsent(s)).sum();
+    let unsent: u64 = grade.silver.iter().map(unsent).sum();
     let all = all + grade.strangers;
     (all > 0).then(|| {
         let streams = if streams.is_empty() { String::new() } else { format!(" ({streams})") };

@@ -8,7 +8,7 @@ use arrow::compute::{cast, concat_batches, take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::super::found::{Renames, fitted, place, wanted};
+use super::super::found::{fitted, place, wanted};
 use super::super::silver::QUARTER_US;
 use super::super::value::{same, text};
 use super::table::GoldTable;
@@ -89,7 +89,7 @@ pub(in super::super) fn conform(
     table: &GoldTable,
     given: &[RecordBatch],
     schema: &Schema,
-    renames: &Renames,
+    renames: &[(String, String)],
 ) -> Result<RecordBatch> {
     let mut sources = Vec::new();
     let mut fields = Vec::new();

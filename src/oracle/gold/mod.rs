@@ -85,7 +85,7 @@ impl Gold {
         self.quality.add(settled)?;
         match settled.stream {
             Stream::Vehicle => {
-                let reports = probes::reports(&settled.rows, &settled.ids)?;
+                let reports = probes::reports(&settled.rows)?;
                 self.roads.add_reports(&reports);
                 self.hotspots.add_reports(&reports, &settled.rows, &self.dims)?;
                 self.vehicles.add(&reports, &settled.rows)?;

@@ -10,7 +10,7 @@ use crate::error::Result;
 /// Reports farther apart have a gap between them, in µs.
 const NEXT_US: i64 = 15 * SECOND_US;
 
-/// One report, in the order of device, time and id.
+/// One report, in the order of device, time, odometer and speed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Report<'a> {
     /// Its row.
@@ -24,11 +24,12 @@ pub(super) struct Report<'a> {
 }
 
 /// The reports of some vehicles; each vehicle's must be all there.
-pub(super) fn reports<'a>(rows: &'a RecordBatch, ids: &[u128]) -> Result<Vec<Report<'a>>> {
+pub(super) fn reports(rows: &RecordBatch) -> Result<Vec<Report<'_>>> {
     let devices = column(rows, "deviceId")?.as_string::<i32>();
     let roads = column(rows, "roadId")?.as_string::<i32>();
     let times = column(rows, "timestamp")?.as_primitive::<TimestampMicrosecondType>();
     let speeds = column(rows, "speed")?.as_primitive::<Float64Type>();
+    let odometers = column(rows, "odometerKm")?.as_primitive::<Float64Type>();
     let mut reports: Vec<Report<'_>> = (0..rows.num_rows())
         .map(|row| Report {
             row,
@@ -39,7 +40,11 @@ pub(super) fn reports<'a>(rows: &'a RecordBatch, ids: &[u128]) -> Result<Vec<Rep
             span: None,
         })
         .collect();
-    reports.sort_unstable_by_key(|r| (r.device, r.time, ids[r.row]));
+    reports.sort_unstable_by(|a, b| {
+        let driven = |r: &Report<'_>| odometers.value(r.row);
+        let same_time = || driven(a).total_cmp(&driven(b)).then(a.speed.total_cmp(&b.speed));
+        (a.device, a.time).cmp(&(b.device, b.time)).then_with(same_time)
+    });
     for place in 1..reports.len().saturating_sub(1) {
         let [before, own, after] = [place - 1, place, place + 1].map(|n| (reports[n].device, reports[n].time));
         let near = own.1 - before.1 <= NEXT_US && after.1 - own.1 <= NEXT_US;
