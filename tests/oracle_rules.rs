@@ -90,9 +90,9 @@ fn column(field: &Field, rng: &mut TestRng) -> ArrayRef {
                     let odd = rng.random_ratio(1, 30);
                     let value = if odd { degrees[rng.random_range(0..degrees.len())] } else { 51.5 };
                     if rng.random_ratio(1, 80) {
-                        lists.values().append_null()
+                        lists.values().append_null();
                     } else {
-                        lists.values().append_value(value)
+                        lists.values().append_value(value);
                     }
                 }
                 lists.append(!null(rng));
@@ -106,9 +106,9 @@ fn column(field: &Field, rng: &mut TestRng) -> ArrayRef {
                 for _ in 0..3 {
                     let value = if rng.random_ratio(1, 60) { -1 } else { 3 };
                     if rng.random_ratio(1, 80) {
-                        lists.values().append_null()
+                        lists.values().append_null();
                     } else {
-                        lists.values().append_value(value)
+                        lists.values().append_value(value);
                     }
                 }
                 lists.append(!null(rng));

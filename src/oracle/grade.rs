@@ -171,13 +171,12 @@ impl Grader {
         let mut rows_of: BTreeMap<Stream, Vec<u32>> = BTreeMap::new();
         for row in 0..ids.len() {
             let id = if ids.is_valid(row) { ids.value(row) } else { "" };
-            match EventId::parse(id).map(|id| id.stream).filter(|s| Stream::EVENTS.contains(s)) {
-                Some(stream) => rows_of.entry(stream).or_default().push(row as u32),
-                None => {
-                    self.stranger_count += 1;
-                    if self.strangers.len() < STRANGERS {
-                        self.strangers.push(id.to_owned());
-                    }
+            if let Some(stream) = EventId::parse(id).map(|id| id.stream).filter(|s| Stream::EVENTS.contains(s)) {
+                rows_of.entry(stream).or_default().push(row as u32);
+            } else {
+                self.stranger_count += 1;
+                if self.strangers.len() < STRANGERS {
+                    self.strangers.push(id.to_owned());
                 }
             }
         }

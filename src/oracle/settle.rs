@@ -80,36 +80,35 @@ pub(super) fn settle(stream: Stream, events: &RecordBatch, labels: &RecordBatch,
     let texts = column(events, "id")?.as_string::<i32>();
     let sent = column(events, "sentAt")?.as_primitive::<TimestampMicrosecondType>();
     let mut counts = Counts::default();
-    let mut place: HashMap<u128, u32> = HashMap::with_capacity(events.num_rows());
+    let mut accepted: HashSet<u128> = HashSet::with_capacity(events.num_rows());
     let (mut kept, mut ids) = (Vec::new(), Vec::new());
     let mut refused = HashSet::new();
     let mut copies: HashMap<u128, Vec<i64>> = HashMap::new();
-    for row in 0..events.num_rows() {
+    for (row, breach) in breaches.into_iter().enumerate() {
         let harm = harm(harms.value(row));
         if typed && harm != Harm::None {
             continue;
         }
         let id = uuid(texts.value(row)).ok_or_else(|| Error::internal("an event of the city has no id"))?;
         counts.received += 1;
-        match (belongs(harm), breaches[row]) {
+        match (belongs(harm), breach) {
             (Belongs::DeadLetter, _) => counts.dead_letter += 1,
             (Belongs::Quarantine, _) | (_, Some(_)) => counts.quarantine += 1,
             (Belongs::Rules, None) => {
-                if place.contains_key(&id) {
-                    counts.duplicate += 1;
-                    copies.entry(id).or_default().push(sent.value(row));
-                } else {
-                    place.insert(id, kept.len() as u32);
+                if accepted.insert(id) {
                     kept.push(row as u32);
                     ids.push(id);
                     counts.accepted += 1;
+                } else {
+                    counts.duplicate += 1;
+                    copies.entry(id).or_default().push(sent.value(row));
                 }
                 continue;
             }
         }
         refused.insert(id);
     }
-    refused.retain(|id| !place.contains_key(id));
+    refused.retain(|id| !accepted.contains(id));
 
     let mut found: HashMap<u128, Labels> = HashMap::new();
     let (label_ids, kinds) = (column(labels, "id")?.as_string::<i32>(), column(labels, "kind")?.as_string::<i32>());

@@ -214,17 +214,12 @@ impl StreamGrade {
         self.rows += found.num_rows() as u64;
         let mut places: HashMap<u128, (u32, u64)> = HashMap::with_capacity(found.num_rows());
         for row in 0..found.num_rows() {
-            match Some(row).filter(|_| ids.is_valid(row)).and_then(|row| uuid(ids.value(row))) {
-                Some(id) => places.entry(id).or_insert((row as u32, 0)).1 += 1,
-                None => {
-                    self.judge(Verdict::Unexpected, None, 1);
-                    self.example(
-                        Verdict::Unexpected,
-                        if ids.is_valid(row) { ids.value(row) } else { "null" },
-                        Labels::default(),
-                        None,
-                    );
-                }
+            if let Some(id) = Some(row).filter(|&row| ids.is_valid(row)).and_then(|row| uuid(ids.value(row))) {
+                places.entry(id).or_insert((row as u32, 0)).1 += 1;
+            } else {
+                let id = if ids.is_valid(row) { ids.value(row) } else { "null" };
+                self.judge(Verdict::Unexpected, None, 1);
+                self.example(Verdict::Unexpected, id, Labels::default(), None);
             }
         }
         let labels_of = |id: &u128| settled.labels.get(id).copied().unwrap_or_default();

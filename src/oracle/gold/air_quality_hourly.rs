@@ -29,7 +29,7 @@ const MEANS: [(&str, &str); 9] = [
 struct Sums {
     place: (f64, f64),
     readings: i64,
-    sums: [f64; MEANS.len()],
+    totals: [f64; MEANS.len()],
     /// The worst index, when it was read, and that reading's id and pollutant.
     worst: (i32, i64, u128, String),
 }
@@ -49,18 +49,18 @@ impl Air {
         let (lat, lon) = (lat.as_primitive::<Float64Type>(), lon.as_primitive::<Float64Type>());
         let indices = column(rows, "airQualityIndex")?.as_primitive::<Int32Type>();
         let values = MEANS.iter().map(|(field, _)| column(rows, field)).collect::<Result<Vec<_>>>()?;
-        for row in 0..rows.num_rows() {
+        for (row, &id) in ids.iter().enumerate() {
             let cell = (self.names.number(devices.value(row)), window(times.value(row), HOUR_US));
-            let (index, time, id) = (indices.value(row), times.value(row), ids[row]);
+            let (index, time) = (indices.value(row), times.value(row));
             let sums = self.cells.entry(cell).or_insert_with(|| Sums {
                 place: (f64::NEG_INFINITY, f64::NEG_INFINITY),
                 readings: 0,
-                sums: [0.0; MEANS.len()],
+                totals: [0.0; MEANS.len()],
                 worst: (i32::MIN, 0, 0, String::new()),
             });
             sums.place = (sums.place.0.max(lat.value(row)), sums.place.1.max(lon.value(row)));
             sums.readings += 1;
-            for (sum, values) in sums.sums.iter_mut().zip(&values) {
+            for (sum, values) in sums.totals.iter_mut().zip(&values) {
                 let real = values.as_primitive_opt::<Float64Type>().map(|v| v.value(row));
                 *sum += real.unwrap_or_else(|| f64::from(values.as_primitive::<Int32Type>().value(row)));
             }
@@ -86,7 +86,7 @@ impl Air {
             .text("aqi_category", rows.iter().map(|r| Some(category(r.2.worst.0))))
             .text("dominant_pollutant", rows.iter().map(|r| Some(r.2.worst.3.as_str())));
         for (which, (_, name)) in MEANS.iter().enumerate() {
-            columns = columns.real(name, rows.iter().map(|r| mean(r.2.sums[which], r.2.readings)));
+            columns = columns.real(name, rows.iter().map(|r| mean(r.2.totals[which], r.2.readings)));
         }
         Ok(GoldTable {
             name: "air_quality_hourly",

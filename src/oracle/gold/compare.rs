@@ -234,7 +234,7 @@ fn excess(table: &GoldTable, found: &RecordBatch, ours: &UInt32Array, theirs: &U
     let (left, right) = (take_record_batch(&table.rows, ours)?, take_record_batch(found, theirs)?);
     let pairs: Vec<_> =
         table.additive.iter().filter_map(|name| Some((counts(&left, name)?, counts(&right, name)?))).collect();
-    let starts = left.column_by_name("window_start").map(|c| c.as_primitive::<TimestampMicrosecondType>());
+    let starts = left.column_by_name("window_start").map(AsArray::as_primitive::<TimestampMicrosecondType>);
     let mut excess = Excess::default();
     for row in 0..left.num_rows() {
         let of = |values: &Int64Array| if values.is_valid(row) { values.value(row) } else { 0 };

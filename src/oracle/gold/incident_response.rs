@@ -47,8 +47,8 @@ impl Incidents {
         let times = column(rows, "timestamp")?.as_primitive::<TimestampMicrosecondType>();
         let (lat, lon) = (degree(column(rows, "location")?, 0)?, degree(column(rows, "location")?, 1)?);
         let (lat, lon) = (lat.as_primitive::<Float64Type>(), lon.as_primitive::<Float64Type>());
-        for row in 0..rows.num_rows() {
-            let (first, time) = ((times.value(row), ids[row]), times.value(row));
+        for (row, &id) in ids.iter().enumerate() {
+            let (first, time) = ((times.value(row), id), times.value(row));
             let incident = self.incidents.entry(incidents.value(row).to_owned()).or_insert_with(|| Incident {
                 first: (i64::MAX, u128::MAX),
                 kind: String::new(),
