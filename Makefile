@@ -42,10 +42,15 @@ demo: $(VENV)/.wheel ## One city day through bronze, silver and gold, then its K
 test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and runs every test
 	cargo test $(CARGO_PROFILE)
 	PYTHONPATH=tests $(BIN)/python -m services kafka -- cargo test $(CARGO_PROFILE) --test kafka_broker -- --ignored
+	PYTHONPATH=tests $(BIN)/python -m services s3 -- cargo test $(CARGO_PROFILE) --test s3_server -- --ignored
 	$(BIN)/python -m pytest
 
-chaos: system-test dev $(VENV)/.wheel ## The long forms of the fault tests: 20 kills of a publisher, a broker that stands still for 30 s
+# Seeds for each point at which a lake's process is killed, on each store.
+CHAOS_SEEDS ?= 10
+
+chaos: system-test dev $(VENV)/.wheel ## The long forms of the fault tests; the lake's summary goes to tests/chaos/SUMMARY.md
 	CHAOS_KILLS=20 CHAOS_PAUSE=30 $(BIN)/python -m pytest --timeout 1200 tests/python/test_resume.py tests/python/test_delivery.py
+	CHAOS_SEEDS=$(CHAOS_SEEDS) CHAOS_SUMMARY=$(CURDIR)/tests/chaos/SUMMARY.md $(BIN)/python -m pytest tests/chaos
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
 	cargo fmt --check

@@ -13,12 +13,15 @@ from benches.broker import Broker, running
 from benches.child import Ran, RunError, run
 from benches.machine import ROOT
 from benches.outcome import Contender, Outcome, alternate
+from services import ServiceError
+from services.seaweedfs import s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from benches.city import Sizes
+    from services.seaweedfs import S3
 
 PEERS = ROOT / "benches" / "peers"
 OURS = ROOT / "benches" / "ours"
@@ -44,6 +47,7 @@ class Bench:
     tell: Callable[[str], None]
     ending: ExitStack = field(default_factory=ExitStack)
     _broker: Broker | None = None
+    _s3: S3 | None = None
     _programs: dict[str, str] = field(default_factory=dict)
 
     def broker(self) -> Broker:
@@ -56,6 +60,20 @@ class Bench:
             self.tell("starting Kafka")
             self._broker = self.ending.enter_context(running())
         return self._broker
+
+    def s3(self) -> S3:
+        """A real S3 server, started when it is first asked for.
+
+        Raises:
+            RunError: It did not start.
+        """
+        if self._s3 is None:
+            self.tell("starting SeaweedFS")
+            try:
+                self._s3 = self.ending.enter_context(s3())
+            except ServiceError as error:
+                raise RunError(f"SeaweedFS did not start: {error}") from error
+        return self._s3
 
     def citystream(self, *arguments: str) -> tuple[Ran, Any]:
         """Runs a `citystream` command with `--json`; gives its cost and its document."""

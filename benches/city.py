@@ -40,6 +40,16 @@ class CitySize:
 
 
 @dataclass(frozen=True)
+class GoldSize:
+    """A day of silver, of which the end is new: all of `duration` but what comes after `but_last`."""
+
+    vehicles: int
+    duration: str
+    but_last: str
+    start: str = "2026-06-01T00:00Z"
+
+
+@dataclass(frozen=True)
 class MovementSize:
     """A network of `side` lines each way, `spacing` metres apart, and so many vehicles under way on it."""
 
@@ -80,6 +90,7 @@ class Sizes:
     loop: int
     loop_flushed: int
     codec_seconds: int
+    to_gold: GoldSize
     demo: CitySize
 
 
@@ -106,6 +117,8 @@ FULL = Sizes(
     loop=300_000,
     loop_flushed=20_000,
     codec_seconds=3,
+    # About 50 million rows, and about 1 % of them.
+    to_gold=GoldSize(65_000, "24h", "23h 35min"),
     demo=CitySize(2_000, "24h"),
 )
 
@@ -125,5 +138,6 @@ QUICK = Sizes(
     loop=20_000,
     loop_flushed=500,
     codec_seconds=1,
+    to_gold=GoldSize(500, "24h", "23h 30min"),
     demo=CitySize(100, "24h"),
 )

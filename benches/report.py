@@ -130,7 +130,5 @@ class Results:
 
 LATER = (
     "Avro messages.",
-    "Kafka → bronze beside Spark Structured Streaming, which does the same work: with the lake's issue.",
-    "Gold beside DuckDB and Spark over the same tables: with the gold issue.",
     "The broker's own CPU-seconds, more than one machine, and any network but the loopback.",
 )

@@ -3,6 +3,8 @@
 //! ```text
 //! city ──► trace ──► sensor ──► codec ──► kafka ══► codec ──► lake/bronze ──► lake/silver ──► gold (SQL)
 //! truth    Arrow     events     bytes     topics    events    every record    clean, unique    KPIs
+//!                      │                                                                          ▲
+//!                      └──► oracle: what silver and gold must be ──► grade ────────────────────────┘
 //! ```
 //!
 //! ```
@@ -31,6 +33,7 @@ pub mod sensor;
 pub mod codec;
 pub mod kafka;
 pub mod lake;
+pub mod oracle;
 
 pub mod pipeline;
 #[cfg(feature = "python")]

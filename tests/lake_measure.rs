@@ -3,69 +3,20 @@
 
 mod lake_fixture;
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use _core::schema::{CityId, Decoded, EventId, Records, Stream};
-use arrow::array::*;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
-use lake_fixture::{Folder, START_MS, check, count, refine, writer};
+use _core::lake::SilverOptions;
+use _core::schema::{Decoded, Records, Stream};
+use lake_fixture::{Folder, Gps, check, count, gps_records, writer};
 
 const GPS: Stream = Stream::Gps;
 const BATCH: usize = 65_536;
-const DEVICES: usize = 2_000;
 
 fn gps(from: usize, duplicate_every: usize) -> (Records, Decoded) {
-    let rows: Vec<usize> = (from..from + BATCH).map(|n| if n % duplicate_every == 1 { n - 1 } else { n }).collect();
-    let id = |n: &usize| {
-        EventId { city: CityId(7), stream: GPS, entity: (n % DEVICES) as u32, counter: (n / DEVICES) as u64 }.to_text()
-    };
-    let time = |late: i64| {
-        let us = rows.iter().map(|n| (START_MS + (n / DEVICES) as i64 * 1000 + late) * 1000);
-        TimestampMicrosecondArray::from_iter_values(us).with_timezone("UTC")
-    };
-    // A copy has the same content, so values depend on the event alone.
-    let value: Vec<f64> =
-        rows.iter().map(|n| (n.wrapping_mul(2_654_435_761) >> 8 & 0xffff) as f64 / 65_536.0).collect();
-    let degrees = ListArray::from_iter_primitive::<Float64Type, _, _>(
-        value.iter().map(|v| Some([Some(51.4 + v / 5.0), Some(-0.3 + v / 4.0)])),
-    );
-    let mut fields: Vec<_> = GPS.wire_schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("rescued", DataType::Utf8, true)));
-    let schema = Arc::new(Schema::new(fields));
-    let directions = ["North", "North-East", "East", "South-East", "South", "South-West", "West", "North-West"];
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(id))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|n| format!("veh-{:06}", n % DEVICES)))),
-        Arc::new(time(0)),
-        Arc::new(Float64Array::from_iter_values(value.iter().map(|v| v * 120.0))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|n| directions[n % 8]))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|n| ["Car", "Car", "Van", "Goods"][n % 4]))),
-        Arc::new(time(250)),
-        arrow::compute::cast(&degrees, schema.field(7).data_type()).unwrap(),
-        Arc::new(Float64Array::from_iter_values(value.iter().map(|v| v * 360.0))),
-        Arc::new(Float64Array::from_iter_values(value.iter().map(|v| 2.0 + v))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|n| ["3D", "2D"][usize::from(n % 50 == 0)]))),
-        Arc::new(StringArray::new_null(BATCH)),
-    ];
-    let records = Records {
-        partition: (from / BATCH % 4) as i32,
-        offsets: (0..BATCH).map(|i| (from / BATCH / 4 * BATCH + i) as i64).collect::<Vec<_>>().into(),
-        timestamps: TimestampMicrosecondArray::from_value(START_MS * 1000, BATCH).with_timezone("UTC"),
-        keys: BinaryArray::new_null(BATCH),
-        values: BinaryArray::new_null(BATCH),
-        headers: StringArray::new_null(BATCH),
-    };
-    let decoded = Decoded {
-        stream: GPS,
-        good: (0..BATCH as u32).collect(),
-        batch: RecordBatch::try_new(schema, columns).unwrap(),
-        bad: vec![],
-        error_stage: vec![],
-        error_reason: vec![],
-        error_detail: vec![],
-    };
-    (records, decoded)
+    let copied = |n: usize| if n % duplicate_every == 1 { n - 1 } else { n };
+    let rows: Vec<_> = (from..from + BATCH).map(|n| Gps { number: copied(n) as u64, ..Gps::default() }).collect();
+    gps_records((from / BATCH % 4) as i32, (from / BATCH / 4 * BATCH) as i64, &rows)
 }
 
 fn cpu_seconds() -> f64 {
@@ -112,7 +63,11 @@ fn measure() {
     show("bronze", wall, cpu);
     println!("  {commits} commits, {:.1} B/row", bytes as f64 / rows as f64);
     let (began, used) = (Instant::now(), cpu_seconds());
-    let report = refine(&lake).unwrap();
+    // LAKE_MEMORY in bytes shows what putting rows aside costs.
+    let memory_bytes = std::env::var("LAKE_MEMORY").ok().and_then(|text| text.parse().ok());
+    let mut options = SilverOptions::default();
+    options.memory_bytes = memory_bytes.unwrap_or(options.memory_bytes);
+    let report = lake.refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
     show("silver", began.elapsed().as_secs_f64(), cpu_seconds() - used);
     println!("  {report:?}");
     let silver: u64 = lake.snapshot("silver.gps").unwrap().files.iter().map(|f| f.bytes).sum();

@@ -8,8 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use _core::error::ErrorKind;
 use _core::lake::silver::{apply_rules, rules};
-use _core::lake::{CRASH_POINTS, Lake, SilverOptions};
+use _core::lake::{CRASH_POINTS, Lake, SilverOptions, SilverReport};
 use _core::schema::Stream;
+use arrow::array::AsArray;
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use lake_fixture::*;
 use serde_json::{Value, json};
 
@@ -80,7 +82,7 @@ fn a_valid_row_has_silvers_names_and_units() {
     assert_eq!(dead["ingest_date"], dead["ingested_at"][..10]);
     let snapshot = lake.snapshot("silver.gps").unwrap();
     assert_eq!(snapshot.txns["citystream/silver/bronze.gps"], 1);
-    assert!(snapshot.files[0].path.to_string_lossy().contains("event_date=2026-06-01"));
+    assert!(snapshot.files[0].path.to_string().contains("event_date=2026-06-01"));
 
     // A second refinement has nothing to do and commits nothing.
     let version = snapshot.version;
@@ -298,7 +300,7 @@ fn mixed(lake: &Lake, commits: i64, rows: i64) {
 }
 
 #[test]
-fn small_shards_give_the_same_tables() {
+fn small_steps_give_the_same_silver() {
     let folder = Folder::new();
     let lake = folder.lake();
     mixed(&lake, 3, 40);
@@ -307,7 +309,7 @@ fn small_shards_give_the_same_tables() {
     assert!(status.success());
     refine(&lake).unwrap();
     let other = copy.lake();
-    let options = SilverOptions { shard_rows: 7 };
+    let options = SilverOptions { step_rows: 7, ..SilverOptions::default() };
     other.refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
     let [silver, dead, quarantine, duplicate] = counts(&lake);
     assert_eq!(silver + dead + quarantine + duplicate, 240);
@@ -315,6 +317,159 @@ fn small_shards_give_the_same_tables() {
     // How rows are cut into steps decides which copy is compared with which; what is in silver is the same.
     assert_eq!(content(&lake)["silver.gps"], content(&other)["silver.gps"]);
     assert_eq!(counts(&other).iter().sum::<u64>(), 240);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 4, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever came first, and wherever a refinement cut in: the lowest position of each id is in silver.
+    #[test]
+    fn the_order_of_arrival_does_not_matter(
+        plan in proptest::collection::vec((0..3_i32, 1..20_usize, proptest::bool::weighted(0.4)), 3..9),
+        memory_bytes in proptest::sample::select(vec![10_000, 60_000, 256 << 20]),
+    ) {
+        // Copies in other partitions, other events with their ids, three dates, and rows that silver turns away.
+        let event = |partition: i32, n: i64| {
+            let number = (n * 7 + i64::from(partition) * 5) % 23;
+            let day = number % 3 * DAY_MS + number * 1000;
+            let event = event(GPS, (number % 4) as u32, number as u64, day);
+            match (n + i64::from(partition)) % 9 {
+                4 => None,
+                5 => Some(with(event, json!({"speed": 3.0}))),
+                6 => Some(with(event, json!({"speed": -3.0}))),
+                _ => Some(event),
+            }
+        };
+        const EACH: i64 = 24;
+        let rest = |lake: &Lake, taken: &[i64]| {
+            for (partition, &from) in (0..).zip(taken) {
+                let rows: Vec<_> = (from..EACH).map(|n| event(partition, n)).collect();
+                ingest(lake, GPS, partition, from, &rows);
+            }
+        };
+        let whole = Folder::new();
+        rest(&whole.lake(), &[0, 0, 0]);
+        refine(&whole.lake()).unwrap();
+
+        let folder = Folder::new();
+        let lake = folder.lake();
+        let options = SilverOptions { memory_bytes, ..SilverOptions::default() };
+        let refine = || lake.refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
+        let mut taken = [0; 3];
+        for (partition, count, refined) in plan {
+            let from = taken[partition as usize];
+            let to = EACH.min(from + count as i64);
+            ingest(&lake, GPS, partition, from, &(from..to).map(|n| event(partition, n)).collect::<Vec<_>>());
+            taken[partition as usize] = to;
+            if refined {
+                refine();
+            }
+        }
+        rest(&lake, &taken);
+        refine();
+        proptest::prop_assert_eq!(&content(&lake)["silver.gps"], &content(&whole.lake())["silver.gps"]);
+        proptest::prop_assert_eq!(counts(&lake).iter().sum::<u64>(), 3 * EACH as u64);
+        proptest::prop_assert_eq!(check(&lake), Vec::<String>::new());
+    }
+}
+
+/// What silver holds: id, partition, offset and speed of each row.
+fn silver(lake: &Lake) -> Vec<(String, i32, i64, u64)> {
+    let columns = ["id", "kafka_partition", "kafka_offset", "speed_kmh"];
+    let mut rows = Vec::new();
+    for batch in lake.scan("silver.gps", Some(&columns)).unwrap() {
+        let batch = batch.unwrap();
+        let (ids, partitions) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int32Type>());
+        let (offsets, speeds) =
+            (batch.column(2).as_primitive::<Int64Type>(), batch.column(3).as_primitive::<Float64Type>());
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|r| (ids.value(r).to_owned(), partitions.value(r), offsets.value(r), speeds.value(r).to_bits())),
+        );
+    }
+    rows.sort();
+    rows
+}
+
+/// Takes the events in, in one commit of bronze.
+fn ingest_many(lake: &Lake, parts: &[(i32, Vec<Gps>)]) {
+    let mut writer = writer(lake, GPS).unwrap();
+    for (partition, events) in parts {
+        let from = writer.next_offset(*partition).unwrap().unwrap_or(0);
+        let (records, decoded) = gps_records(*partition, from, events);
+        writer.append(&records, &decoded).unwrap();
+    }
+    writer.commit().unwrap();
+}
+
+fn refine_within(lake: &Lake, memory_bytes: usize) -> SilverReport {
+    let options = SilverOptions { memory_bytes, ..SilverOptions::default() };
+    lake.refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap()
+}
+
+/// The dates of the files that the newest commit of silver has added.
+fn dates_written(lake: &Lake) -> Vec<String> {
+    let version = lake.snapshot("silver.gps").unwrap().version;
+    let added = lake.changes("silver.gps", version - 1).unwrap();
+    let mut dates: Vec<_> = added.iter().map(|f| f.value("event_date").unwrap().to_owned()).collect();
+    dates.sort();
+    dates
+}
+
+#[test]
+fn a_mebibyte_of_memory_gives_the_same_tables() {
+    let gps = |number, day| Gps { number, day, other: false };
+    // In silver first, from a partition whose rows lose against the others'.
+    let old: Vec<_> = (0..50_000).map(|n| gps(n, 0)).collect();
+    // New ones, one in three a copy of an old one, one in seven of one of its own kind, and some with another content.
+    let new: Vec<_> = (0..100_000)
+        .map(|n| match n {
+            n if n % 3 == 0 => gps(n / 2, 0),
+            n if n % 7 == 0 => gps(50_000 + n / 7 * 7 / 2, i64::from(n % 2 == 0)),
+            n if n % 101 == 0 => Gps { other: true, ..gps(50_000 + n - 1, 0) },
+            n => gps(50_000 + n, 0),
+        })
+        .collect();
+    let later: Vec<_> = (0..50_000).map(|n| gps(90_000 + n * 2, i64::from(n % 5 == 0))).collect();
+    let lakes = [1 << 20, 1 << 30].map(|memory_bytes| {
+        let folder = Folder::new();
+        let lake = folder.lake();
+        ingest_many(&lake, &[(5, old.clone())]);
+        refine_within(&lake, 1 << 30);
+        ingest_many(&lake, &[(1, new.clone()), (9, later.clone())]);
+        let report = refine_within(&lake, memory_bytes);
+        assert_eq!(report.spilled_bytes > 0, memory_bytes == 1 << 20, "{report:?}");
+        // Two dates, one file each, although rows of the first had to leave.
+        assert_eq!(dates_written(&lake), ["2026-06-01", "2026-06-02"]);
+        (lake, folder, report)
+    });
+    let [(small, _small, few), (large, _large, much)] = &lakes;
+    assert_eq!(silver(small), silver(large));
+    assert_eq!(counts(small), counts(large));
+    assert_eq!(positions(small, "silver.duplicate"), positions(large, "silver.duplicate"));
+    assert_eq!(positions(small, "silver.quarantine"), positions(large, "silver.quarantine"));
+    assert_eq!((&few.silver, few.quarantine, few.duplicate), (&much.silver, much.quarantine, much.duplicate));
+    let [silver, _, quarantine, duplicate] = counts(small);
+    assert_eq!(silver + quarantine + duplicate, 200_000);
+    assert!(quarantine > 100 && duplicate > 40_000, "{quarantine} {duplicate}");
+    assert_eq!(check(small), Vec::<String>::new());
+}
+
+#[test]
+fn four_hundred_dates_at_once_are_four_hundred_files() {
+    // Neighbouring rows are of different dates, as after a long outage of many devices.
+    let events: Vec<_> = (0..40_000).map(|number| Gps { number, day: number as i64 % 400, other: false }).collect();
+    for memory_bytes in [1 << 20, 256 << 20] {
+        let folder = Folder::new();
+        let lake = folder.lake();
+        ingest_many(&lake, &[(0, events.clone())]);
+        let report = refine_within(&lake, memory_bytes);
+        assert_eq!((report.silver["gps"], report.spilled_bytes > 0), (40_000, memory_bytes == 1 << 20));
+        let dates = dates_written(&lake);
+        assert_eq!((dates.len(), lake.snapshot("silver.gps").unwrap().version), (400, 1));
+        assert!(dates.windows(2).all(|pair| pair[0] < pair[1]), "a date has two files");
+        assert_eq!(check(&lake), Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -349,7 +504,7 @@ fn two_refinements_at_once_do_each_step_once() {
             let path = path.clone();
             std::thread::spawn(move || {
                 let lake = Lake::open(&path, false).unwrap();
-                let options = SilverOptions { shard_rows: 25 };
+                let options = SilverOptions { step_rows: 25, ..SilverOptions::default() };
                 lake.refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap()
             })
         })
@@ -375,14 +530,15 @@ fn a_log_that_was_cleaned_up_says_how_to_go_on() {
         ingest(&lake, GPS, 0, n, &some(vec![gps(1, 1 + n as u64)]));
     }
     for version in 0..=38 {
-        std::fs::remove_file(lake.path().join(format!("bronze/gps/_delta_log/{version:020}.json"))).unwrap();
+        std::fs::remove_file(lake.path().local().unwrap().join(format!("bronze/gps/_delta_log/{version:020}.json")))
+            .unwrap();
     }
     let fresh = folder.lake();
     let error = refine(&fresh).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Table);
     assert!(error.to_string().contains("refine --rebuild"), "{error}");
     // Where silver has not begun, the snapshot has all.
-    std::fs::remove_dir_all(fresh.path().join("silver")).unwrap();
+    std::fs::remove_dir_all(fresh.path().local().unwrap().join("silver")).unwrap();
     refine(&folder.lake()).unwrap();
     assert_eq!(count(&folder.lake(), "silver.gps"), 41);
 }
@@ -392,7 +548,7 @@ fn a_log_that_was_cleaned_up_says_how_to_go_on() {
 #[ignore = "runs in a child process"]
 fn child_refines() {
     let Ok(path) = std::env::var("LAKE_PATH") else { return };
-    let options = SilverOptions { shard_rows: 45 };
+    let options = SilverOptions { step_rows: 45, memory_bytes: 20_000 };
     Lake::open(&path, false).unwrap().refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
 }
 
@@ -400,7 +556,7 @@ fn child_refines() {
 fn killed_anywhere_each_row_stands_in_one_table() {
     let expected = Folder::new();
     mixed(&expected.lake(), 4, 20);
-    let options = SilverOptions { shard_rows: 45 };
+    let options = SilverOptions { step_rows: 45, memory_bytes: 20_000 };
     expected.lake().refine_silver_with(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
     let expected = content(&expected.lake());
     let points: Vec<_> = CRASH_POINTS.iter().filter(|p| p.starts_with("silver_")).collect();

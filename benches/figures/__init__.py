@@ -1,6 +1,6 @@
 """The figures, in the order in which they are measured and written."""
 
-from benches.figures import arrow, codec, demo, ingest, kafka, lines, movement, parquet, parts
+from benches.figures import arrow, codec, demo, gold, ingest, kafka, lake, lines, movement, parquet, parts
 
 FIGURES = (
     movement.FIGURE,
@@ -11,5 +11,7 @@ FIGURES = (
     codec.FIGURE,
     kafka.FIGURE,
     ingest.FIGURE,
+    lake.FIGURE,
+    gold.FIGURE,
     demo.FIGURE,
 )

@@ -57,24 +57,32 @@ def consumer_report(printed: str) -> tuple[int, float]:
     return int(found["data.consumed.in.nMsg"]), int(found["fetch.time.ms"]) / 1000
 
 
+def taken(bench: Bench, topic: str, events: int, size: int, lake: str, *flags: str) -> Sample:
+    """Takes a topic of gps into a lake by `citystream ingest`.
+
+    Raises:
+        RunError: Not every event came in, or one could not be decoded.
+    """
+    # Of the five streams' topics only this one is there, as it is for the peers.
+    others = ("vehicle", "traffic", "weather", "emergency", "reference")
+    absent = (f"--topic={stream}={topic}-no-{stream}" for stream in others)
+    servers = bench.broker().servers
+    ran, found = bench.citystream(
+        *("ingest", lake, "--bootstrap-servers", servers, f"--topic=gps={topic}", *absent, *flags)
+    )
+    if found["by_stream"].get("gps") != events or found["undecodable"]:
+        came, undecodable = found["by_stream"], found["undecodable"]
+        raise RunError(f"citystream ingest took in {came}, {undecodable:,} undecodable, of {events:,} events")
+    return Sample.of(ran, events, size, found["seconds"])
+
+
 def _ours(bench: Bench, topic: str, events: int, size: int, lake: list[int]) -> Callable[[], Sample]:
     def work() -> Sample:
         folder = bench.fresh("lake")
-        servers = bench.broker().servers
-        # Of the five streams' topics only this one is there, as it is for the peer.
-        absent = (
-            f"--topic={stream}={topic}-no-{stream}"
-            for stream in ("vehicle", "traffic", "weather", "emergency", "reference")
-        )
-        ran, found = bench.citystream(
-            *("ingest", str(folder), "--bootstrap-servers", servers, f"--topic=gps={topic}", *absent)
-        )
+        sample = taken(bench, topic, events, size, str(folder))
         lake.append(sum(file.stat().st_size for file in (folder / "bronze" / "gps").rglob("*.parquet")))
         shutil.rmtree(folder)
-        if found["by_stream"].get("gps") != events or found["undecodable"]:
-            taken, undecodable = found["by_stream"], found["undecodable"]
-            raise RunError(f"citystream ingest took in {taken}, {undecodable:,} undecodable, of {events:,} events")
-        return Sample.of(ran, events, size, found["seconds"])
+        return sample
 
     return work
 

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from .errors import TableError as TableError
     from .faults import Faults as Faults
     from .faults import scenarios as scenarios
+    from .grading import GradeReport as GradeReport
+    from .grading import grade as grade
     from .kafka import Publisher as Publisher
     from .lake import Lake as Lake
+    from .rules import silver as silver
 
     __version__: str
 
@@ -48,6 +51,7 @@ _HOMES = {
     "Faults": "faults",
     "ForkedError": "errors",
     "GapError": "errors",
+    "GradeReport": "grading",
     "KafkaConnectionError": "errors",
     "KafkaError": "errors",
     "Lake": "lake",
@@ -55,8 +59,10 @@ _HOMES = {
     "StoreError": "errors",
     "TableError": "errors",
     "build_info": "_core",
+    "grade": "grading",
     "realism": "realism",
     "scenarios": "faults",
+    "silver": "rules",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604

@@ -7,7 +7,7 @@ calling thread about ten times a second with `stage`, `done`, `total` (None wher
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, final
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Lake",
     "Metrics",
     "Producer",
+    "Stop",
     "StoreError",
     "TableError",
     "build_info",
@@ -35,9 +36,13 @@ __all__ = [
     "describe_topics",
     "exposure",
     "fault_defaults",
+    "grade",
+    "graded_tables",
     "scenarios",
+    "silver",
     "stream_fields",
     "trace_options",
+    "verdicts",
     "wire_schema",
 ]
 
@@ -100,6 +105,42 @@ def scenarios() -> list[dict[str, Any]]:
         `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms` and `duration_ms` of each.
     """
 
+def graded_tables() -> list[str]:
+    """Names of the gold tables that can be graded, without the tier."""
+
+def verdicts() -> list[str]:
+    """Names of the verdicts on silver's events; the first two are right."""
+
+def grade(
+    city: City,
+    *,
+    silver: list[tuple[str | None, Any]],
+    gold: list[tuple[str, Any]],
+    columns: list[tuple[str, str]],
+    typed: bool,
+    progress: _Progress,
+) -> dict[str, Any]:
+    """Grades tables against the city that their events are of. Told stages: read, truth, grade.
+
+    Args:
+        city: The city, with the faults that its events were sent with.
+        silver: Arrow data of each silver table: of a stream, or (None) of all whose ids are in it.
+        gold: Arrow data of each gold table, by its name without the tier.
+        columns: Their names of columns, and ours.
+        typed: Whether the events went out by a typed sink, which leaves those with harmed bytes out.
+        progress: Is told how far it is.
+
+    Returns:
+        `score` (0 to 1), `right`, `diagnoses`, `strangers`, `stranger_examples`; `silver`, of each stream `stream`,
+        `columns`, `rows`, `verdicts`, `rows_of`, `by_fault`, `altered`, `examples`; `gold`, of each table `table`,
+        `columns`, `rows`, `expected`, `correct`, `differing`, `missing`, `doubled`, `extra`, `altered`, `examples`.
+
+    Raises:
+        ConfigError: A table has no id or lacks a column of its key, or a gold table is not known.
+        DecodeError: A column can't be compared.
+        StoreError: A table can't be read, or the temporary folder is full.
+    """
+
 def corridor(
     *,
     roads: int,
@@ -147,6 +188,13 @@ def exposure(*, seed: int, blocks: int, crossings: int, road_km: float) -> Arrow
 
     Raises:
         ConfigError: A measure is out of range.
+    """
+
+def silver(stream: str, data: Any) -> tuple[ArrowStream, ArrowStream, ArrowStream]:
+    """Judges rows by silver's rules: those of silver, of quarantine and of dead_letter, with these tables' columns.
+
+    Raises:
+        ConfigError: There is no such stream, or a column is missing or of a wrong type.
     """
 
 def wire_schema(stream: str) -> ArrowSchema:
@@ -334,7 +382,7 @@ class Producer:
 
         Returns:
             `delivered` and `failed` (events by stream), `reference`, `queued`, `resumed` (events that stood there),
-            `bytes`, `seconds`, `errors` (texts).
+            `bytes`, `seconds`, `behind` (seconds behind the pace), `errors` (texts).
         """
     def publish_arrow(self, stream: str, data: Any, *, progress: _Progress) -> dict[str, Any]:
         """Sends Arrow data that has the stream's columns; returns the same as `publish_city`."""
@@ -365,6 +413,10 @@ class Metrics:
     @property
     def url(self) -> str:
         """Where it serves."""
+    def refined(self, seconds: float, failed: bool) -> None:
+        """Counts a refinement beside an ingest."""
+    def gold_lag(self, table: str, last: float, median: float, max: float) -> None:  # noqa: A002
+        """Seconds from Kafka to a gold table."""
     def render(self) -> str:
         """The page as Prometheus reads it."""
     def close(self) -> None:
@@ -394,18 +446,31 @@ def create_topics(
     """
 
 @final
+class Stop:
+    """Ends an `ingest_kafka` that follows, as if it had come to the end."""
+
+    def __new__(cls) -> Stop: ...
+    def set(self) -> None:
+        """Asks for it."""
+
+@final
 class Lake:
-    """A folder of Delta tables.
+    """A folder of Delta tables, on disk or on S3.
 
     Raises:
         TableError: The folder exists, holds something, and is no lake.
-        ConfigError: The path's scheme isn't supported.
+        ConfigError: The path's scheme isn't supported, or a storage option is unknown or wrong.
     """
 
     def __new__(cls, path: str, *, storage_options: dict[str, str] | None = None, create: bool = True) -> Lake: ...
+    @staticmethod
+    def protect(path: str, *, storage_options: dict[str, str] | None = None) -> list[tuple[str, str, str]]:
+        """Makes the bucket of a lake safe: measure, outcome and detail of each; none for a local folder."""
     @property
     def path(self) -> str:
         """Where it is."""
+    def ensure_tables(self) -> None:
+        """Makes the bronze and silver tables that don't exist yet, empty."""
     def ingest_city(self, city: City, *, progress: _Progress) -> dict[str, Any]:
         """City → bronze without a broker; returns the same as `ingest_kafka`."""
     def ingest_kafka(
@@ -424,19 +489,21 @@ class Lake:
         rename: list[tuple[str, str]],
         schema_registry: dict[str, str] | None,
         metrics: Metrics | None,
+        stop: Stop | None,
         progress: _Progress,
     ) -> dict[str, Any]:
         """Kafka → bronze, from where the tables stand to the topics' end, or on and on.
 
         Returns:
             `records` and `undecodable` (by stream), `bytes`, `skipped`, `commits`, `conflicts`, `seconds`, `partitions`
-            (topic, partition, from, to, lag of each), `warnings` (texts).
+            (topic, partition, from, to, lag of each), `gaps` (topic, partition, from, to of each), `warnings` (texts).
         """
-    def refine_silver(self, *, progress: _Progress) -> dict[str, Any]:
+    def refine_silver(self, *, memory_bytes: int | None = None, progress: _Progress) -> dict[str, Any]:
         """Bronze → silver.
 
         Returns:
-            `silver` (new rows by stream), `dead_letter`, `quarantine`, `duplicate`, `seconds`, `bronze_versions`.
+            `silver` (new rows by stream), `dead_letter`, `quarantine`, `duplicate`, `spilled_bytes`, `seconds`,
+            `bronze_versions`.
         """
     def names(self) -> list[str]:
         """The tables there are, such as "bronze.gps"."""
@@ -445,12 +512,33 @@ class Lake:
 
         Returns:
             `version`, `path`, `files` (path, rows, bytes, partition, stats of each), `partition_columns`, `schema`,
-            `txns` (by application id), `last_commit_ms`, `data` (the rows of that version, an `ArrowStream`).
+            `txns` (by application id), `id` (the table's own, another one when it is made anew), `last_commit_ms`,
+            `data` (the rows of that version, an `ArrowStream`).
         """
-    def changes(self, table: str, since_version: int) -> list[dict[str, Any]]:
-        """Files with new rows added after a version (-1 is all), as in `snapshot`."""
-    def scan(self, table: str, *, columns: list[str] | None = None) -> ArrowStream:
-        """The rows of a table's newest version as an Arrow stream, partition columns filled in."""
+    def changed(self, table: str, since_version: int) -> list[dict[str, Any]] | None:
+        """The commits after a version that changed rows; None where the log no longer has all of them.
+
+        Returns:
+            `version`, `adds` and `removes` (files as in `snapshot`), `windows` of each: the spans that it replaced,
+            [start, end) in µs since the epoch, where it said so, else None.
+        """
+    def changes(self, table: str, since_version: int, until_version: int | None = None) -> list[dict[str, Any]]:
+        """Files with new rows added after a version (-1 is all) up to another or the newest, as in `snapshot`."""
+    def scan(
+        self,
+        table: str,
+        *,
+        columns: list[str] | None = None,
+        files: list[tuple[str, dict[str, str | None]]] | None = None,
+    ) -> ArrowStream:
+        """The rows of a table's newest version as an Arrow stream, partition columns filled in.
+
+        Args:
+            table: Its name.
+            columns: Some of its columns; None is all.
+            files: Path and partition of the files to read, as in `snapshot`, whatever the table has become since;
+                None is all of the newest version.
+        """
     def replace(
         self,
         table: str,
@@ -461,6 +549,8 @@ class Lake:
         txns: dict[str, int],
         comments: dict[str, str],
         description: str,
+        based_on: int | None = None,
+        windows: Sequence[tuple[int, int]] | None = None,
     ) -> dict[str, Any]:
         """Replaces whole partitions (None is all) by Arrow data in one commit; makes the table where it doesn't exist.
 
@@ -472,5 +562,51 @@ class Lake:
         """
     def tables(self) -> list[dict[str, Any]]:
         """`name`, `rows`, `files`, `bytes`, `version` and `last_commit_ms` of each table."""
-    def check(self, *, progress: _Progress) -> list[str]:
-        """What is wrong with the lake; empty is sound."""
+    def check(self, *, progress: _Progress) -> dict[str, Any]:
+        """What is wrong with the lake.
+
+        Returns:
+            `problems` (texts; none is sound), `tables`, `files`, `offsets_without_rows`, `leftovers`, `leftover_bytes`.
+        """
+    def rebuild_silver(
+        self, *, without_dropped: bool, progress: _Progress, memory_bytes: int | None = None
+    ) -> dict[str, Any]:
+        """Silver anew from all of bronze; returns the same as `refine_silver`."""
+    def waiting(self, table: str, since_version: int) -> tuple[int, int]:
+        """Commits with new rows after a version, and their rows."""
+    def compact(self, *, target_bytes: int, tables: list[str], dry_run: bool, progress: _Progress) -> dict[str, Any]:
+        """Small files into larger ones.
+
+        Returns:
+            `seconds`, `tables` (name, removed, added, rows, bytes_before, bytes_after, commits, conflicts of each).
+        """
+    def vacuum(
+        self, *, retention_ms: int, leftovers_ms: int, tables: list[str], dry_run: bool, progress: _Progress
+    ) -> dict[str, Any]:
+        """Deletes files that no version within the retention holds.
+
+        Returns:
+            `seconds`, `tables` (name, removed, leftovers, bytes, unread, paths of each).
+        """
+    def checkpoint(
+        self, *, log_retention_ms: int, tables: list[str], dry_run: bool, progress: _Progress
+    ) -> dict[str, Any]:
+        """Checkpoints, and logs without what is older than the retention.
+
+        Returns:
+            `seconds`, `tables` (name, checkpoint, written, deleted, oldest, held_by of each).
+        """
+    def retain(
+        self,
+        *,
+        bronze: int | None,
+        silver: int | None,
+        gold: int | None,
+        dry_run: bool,
+        progress: _Progress,
+    ) -> dict[str, Any]:
+        """Drops the dates before the given ones, in days since the epoch.
+
+        Returns:
+            `seconds`, `tables` (name, dates, rows, files, kept, held_by of each).
+        """

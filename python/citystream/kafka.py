@@ -45,6 +45,8 @@ class PublishReport(Report):
     """Neither acknowledged nor refused when the run ended."""
     resumed: int = 0
     """Stood in the topics before the run, which went on behind them."""
+    behind: float = 0.0
+    """Seconds by which a run with `speed` or `rate` ended later than that asked for."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> PublishReport:
@@ -61,6 +63,7 @@ class PublishReport(Report):
             rate=per_second(sum(found["delivered"].values()), found["seconds"]),
             queued=found["queued"],
             resumed=found["resumed"],
+            behind=found["behind"],
         )
 
 

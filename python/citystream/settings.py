@@ -139,6 +139,10 @@ SETTINGS = {
         Setting("kafka.transactional_id", _text, "a text"),
         Setting("kafka.record_time", _text, "wall or event", "wall"),
         Setting("kafka.timeout", _text, "a duration", "30s"),
+        Setting("kafka.linger", _text, "a duration", "20ms"),
+        Setting("kafka.queue_messages", _whole, "a whole number", 500_000),
+        Setting("kafka.queue_mib", _whole, "a whole number", 64),
+        Setting("kafka.delivery_timeout", _text, "a duration", "2min"),
         Setting("kafka.metrics_port", _whole, "a whole number"),
         Setting("kafka.metrics_host", _text, "an address", "127.0.0.1"),
         *(
@@ -146,7 +150,7 @@ SETTINGS = {
             for stream, topic in DEFAULTS.items()
         ),
         Setting("ingest.pipeline", _text, "a text", "default"),
-        Setting("refine.memory", _text, "a size", "512MB"),
+        Setting("refine.memory", _text, "a size", "256MB"),
         Setting("refine.gold_dir", _text, "a folder"),
     )
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -41,6 +42,8 @@ pub struct TopicReport {
 pub struct Report {
     /// Each topic that was sent to.
     pub topics: BTreeMap<String, TopicReport>,
+    /// How far the run is behind its pace, as whoever paces it has said last; to the millisecond.
+    pub behind: Duration,
 }
 
 impl Report {
@@ -185,6 +188,8 @@ pub(super) struct Ledger {
     transactional: bool,
     /// Messages of the open transaction, by their number in it, that will never be taken; they are counted.
     refused: Mutex<BTreeSet<usize>>,
+    /// Milliseconds; see [`Report::behind`].
+    behind: AtomicU64,
 }
 
 impl Ledger {
@@ -194,12 +199,20 @@ impl Ledger {
             tallies: [const { OnceLock::new() }; MAX_TOPICS],
             transactional,
             refused: Mutex::default(),
+            behind: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn set_behind(&self, behind: Duration) {
+        self.behind.store(behind.as_millis() as u64, Relaxed);
     }
 
     pub(super) fn report(&self) -> Report {
         let known = self.tallies.iter().filter_map(OnceLock::get);
-        Report { topics: known.map(|tally| (tally.topic.clone(), tally.report())).collect() }
+        Report {
+            topics: known.map(|tally| (tally.topic.clone(), tally.report())).collect(),
+            behind: Duration::from_millis(self.behind.load(Relaxed)),
+        }
     }
 
     /// The open transaction has been committed: what was acknowledged in it is delivered.

@@ -508,6 +508,11 @@ impl Publisher {
         self.producer.context().report()
     }
 
+    /// Notes how far the run is behind its pace, for the account.
+    pub fn set_behind(&self, behind: Duration) {
+        self.producer.context().set_behind(behind);
+    }
+
     /// The account, for another thread or for after the publisher is gone.
     pub fn watch(&self) -> Watch {
         Watch(Arc::clone(self.producer.context()))

@@ -1,7 +1,6 @@
 //! The data files of one commit: one open file for each partition, rolled by size, all published before the commit.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
@@ -11,7 +10,7 @@ use deltalake_core::kernel::Add;
 use super::partition::{Values, folder};
 use super::stats::delta_stats;
 use crate::error::Result;
-use crate::storage::{FileWriter, WriteOptions};
+use crate::storage::{FileWriter, Place, WriteOptions};
 
 /// Files open at a time for one commit; past it, the one that was used least recently is closed.
 const OPEN_FILES: usize = 16;
@@ -23,7 +22,7 @@ pub(crate) fn now_ms() -> i64 {
 
 /// Writes the rows of one commit into files by partition.
 pub(crate) struct FileSet {
-    root: PathBuf,
+    root: Place,
     schema: Schema,
     options: WriteOptions,
     commit_id: String,
@@ -36,7 +35,7 @@ pub(crate) struct FileSet {
 
 impl FileSet {
     /// Files below `root` with the columns of `schema` (without partition columns), named by `commit_id`.
-    pub(crate) fn new(root: PathBuf, schema: Schema, commit_id: String, file_bytes: usize) -> Self {
+    pub(crate) fn new(root: Place, schema: Schema, commit_id: String, file_bytes: usize) -> Self {
         let options = WriteOptions::default();
         Self { root, schema, options, commit_id, file_bytes, tags: vec![], open: vec![], done: vec![], sequence: 0 }
     }
@@ -86,21 +85,28 @@ impl FileSet {
 
     /// Publishes what is open and returns every file's entry for the log.
     pub(crate) fn finish(&mut self) -> Result<&[Add]> {
-        while let Some(file) = self.open.pop() {
-            self.close(file)?;
-        }
+        self.roll()?;
         Ok(&self.done)
     }
 
+    /// Closes what is open, since no more rows of those partitions come: only the files to come need memory then.
+    pub(crate) fn roll(&mut self) -> Result<()> {
+        while let Some(file) = self.open.pop() {
+            self.close(file)?;
+        }
+        Ok(())
+    }
+
     fn start(&mut self, values: &Values) -> Result<FileWriter> {
-        let path = self.root.join(folder(values)).join(format!("part-{:05}-{}.parquet", self.sequence, self.commit_id));
+        let place =
+            self.root.join(&folder(values)).join(&format!("part-{:05}-{}.parquet", self.sequence, self.commit_id));
         self.sequence += 1;
-        FileWriter::create(&path, &self.schema, &self.options)
+        FileWriter::create(place, &self.schema, &self.options)
     }
 
     fn close(&mut self, (values, writer): (Values, FileWriter)) -> Result<()> {
         let file = writer.finish()?;
-        let name = file.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = file.path.file_name();
         let folder = folder(&values);
         let tags: HashMap<_, _> = self.tags.iter().map(|(k, v)| ((*k).to_owned(), Some(v.clone()))).collect();
         self.done.push(Add {

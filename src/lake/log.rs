@@ -55,15 +55,23 @@ pub(crate) async fn txns(
     version: i64,
     known: Option<(i64, Txns)>,
 ) -> Result<Txns, DeltaTableError> {
-    let (from, mut txns) = match known {
-        Some((at, txns)) if at <= version => (at, txns),
-        _ => from_checkpoint(log, version).await?,
-    };
-    for version in from + 1..=version {
-        let entry = entry(log, version).await?.ok_or(DeltaTableError::InvalidVersion(version as u64))?;
+    if let Some((at, txns)) = known.filter(|(at, _)| *at <= version) {
+        // Where the log was cleaned up meanwhile, a checkpoint has what is missing.
+        if let Some(txns) = forward(log, at, txns, version).await? {
+            return Ok(txns);
+        }
+    }
+    let (at, txns) = from_checkpoint(log, version).await?;
+    forward(log, at, txns, version).await?.ok_or(DeltaTableError::InvalidVersion((at + 1) as u64))
+}
+
+/// The transactions `txns` of version `from` brought to version `to`; `None` where a commit in between is gone.
+async fn forward(log: &dyn LogStore, from: i64, mut txns: Txns, to: i64) -> Result<Option<Txns>, DeltaTableError> {
+    for version in from + 1..=to {
+        let Some(entry) = entry(log, version).await? else { return Ok(None) };
         txns.extend(entry.txns);
     }
-    Ok(txns)
+    Ok(Some(txns))
 }
 
 /// The transactions of the newest checkpoint not after `version`, with its version; -1 where there is none.

@@ -1,4 +1,4 @@
-//! The lake: Delta tables in a folder, and each record in them exactly once.
+//! The lake: Delta tables in a folder or below a prefix of an S3 bucket, and each record in them exactly once.
 //!
 //! A table `tier.name` is the Delta table `LAKE/tier/name`. [`Lake::bronze_writer`] takes records in, with their offsets in
 //! the same commit; [`Lake::refine_silver`] turns what is new in bronze into silver and its three side tables;
@@ -7,10 +7,13 @@
 //! Everything here is synchronous; waiting for the log happens inside.
 
 mod bronze;
+mod changed;
 mod check;
 mod crash;
 mod files;
+mod grow;
 mod log;
+mod maintain;
 mod partition;
 mod replace;
 mod scan;
@@ -20,22 +23,33 @@ mod stats;
 mod table;
 
 pub use bronze::{BronzeOptions, BronzeWriter, Committed};
+pub use changed::Change;
 pub use check::Checked;
 pub use crash::{CRASH_POINTS, crash_point};
+pub use maintain::{
+    CompactOptions, Compacted, Retain, Retained, TableCompacted, TableRetained, TableTrimmed, TableVacuumed,
+    TrimOptions, Trimmed, VacuumOptions, Vacuumed, Waiting,
+};
 pub use replace::{Replace, Replaced};
 pub use scan::{Scan, ScanReader};
 pub use silver::{SilverOptions, SilverReport};
 pub use snapshot::{DataFile, Snapshot};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use object_store::ObjectStore;
+
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::schema::{BRONZE_PARTITIONS, SIDE_PARTITION, SILVER_PARTITION, Side, Stream, bronze_schema, silver_schema};
-use crate::storage::{create_folders, write_new};
+use crate::schema::{
+    BRONZE_PARTITIONS, GAP_TABLE, SIDE_PARTITION, SILVER_PARTITION, Side, Stream, bronze_schema, gap_schema,
+    silver_schema,
+};
+use crate::storage::s3::{Protection, S3Options, S3Store};
+use crate::storage::{Place, create_folders};
 use table::Table;
 
 /// The file that marks a folder as a lake.
@@ -78,14 +92,14 @@ pub struct TableInfo {
     pub last_commit_ms: Option<i64>,
 }
 
-/// A folder of tables. Cheap to clone; may be used from many threads.
+/// A folder of tables, on disk or in a bucket. Cheap to clone; may be used from many threads.
 #[derive(Clone)]
 pub struct Lake {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    root: PathBuf,
+    root: Place,
     tables: Mutex<HashMap<String, Arc<Table>>>,
 }
 
@@ -96,35 +110,74 @@ impl std::fmt::Debug for Lake {
 }
 
 impl Lake {
-    /// Opens the lake in the folder `path`, made first where `create` is set and there is none.
+    /// Opens the lake in the folder `path`, or below `s3://bucket/prefix` by the environment's options, made first where
+    /// `create` is set and there is none.
     ///
     /// # Errors
-    /// `Config` for an address that is no local folder. `Table` where there is no lake, the folder holds something else, or
-    /// a newer version of citystream wrote it. `Store` where it can't be read or made.
+    /// As [`Lake::open_with`].
     pub fn open(path: &str, create: bool) -> Result<Self> {
-        let local = local_path(path)?;
-        let context = || format!("the lake {path} can't be opened");
-        if !local.is_dir() {
-            if local.exists() {
-                return Err(Error::new(ErrorKind::Table, format!("{path} is a file, not a lake's folder")));
+        Self::open_with(path, &BTreeMap::new(), create)
+    }
+
+    /// As [`Lake::open`], with options of the object store; see [`S3Options`].
+    ///
+    /// # Errors
+    /// `Config` for an address that is neither a local folder nor on S3, or for an option that is unknown, wrong, or given for
+    /// a folder. `Table` where there is no lake, the folder holds something else, or a newer version of citystream wrote it.
+    /// `Store` where it can't be read or made.
+    pub fn open_with(path: &str, options: &BTreeMap<String, String>, create: bool) -> Result<Self> {
+        let root = match address(path)? {
+            Address::Local(_) if !options.is_empty() => {
+                let name = options.keys().next().map_or("", String::as_str);
+                return Err(Error::config(format!("storage option {name:?} is given for a local folder"))
+                    .help("Leave it out; storage options are for lakes on S3"));
             }
-            if !create {
-                return Err(Error::new(ErrorKind::Table, format!("there is no lake at {path}"))
-                    .help(format!("`citystream lake init {path}` makes one")));
+            Address::Local(local) => folder(path, &local, create)?,
+            Address::S3 { bucket, prefix } => {
+                let options = S3Options::new(options)?;
+                let parts = options.parts();
+                let store = S3Store::open(bucket, options)?;
+                Place::object(Arc::new(store), &format!("s3://{bucket}"), prefix, Some(parts))?
             }
-            create_folders(&absolute(&local)?)?;
-        }
-        let root = local.canonicalize().context(ErrorKind::Store, context)?;
-        match std::fs::read_to_string(root.join(MARK)) {
-            Ok(text) => read_mark(path, &text)?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => mark(path, &root, create)?,
-            Err(e) => return Err(e).context(ErrorKind::Store, context),
+        };
+        Self::at(path, root, create)
+    }
+
+    /// As [`Lake::open`], in an object store of the caller's, such as one that fails on purpose. `path` is `s3://bucket/prefix`,
+    /// of which the store's root is the bucket.
+    ///
+    /// # Errors
+    /// As [`Lake::open_with`].
+    pub fn open_on(store: Arc<dyn ObjectStore>, path: &str, create: bool) -> Result<Self> {
+        let Address::S3 { bucket, prefix } = address(path)? else {
+            return Err(Error::config(format!("{path:?} is no address like s3://bucket/prefix")));
+        };
+        Self::at(path, Place::object(store, &format!("s3://{bucket}"), prefix, None)?, create)
+    }
+
+    fn at(path: &str, root: Place, create: bool) -> Result<Self> {
+        let text = root.join(MARK).text().context(ErrorKind::Store, || format!("the lake {path} can't be opened"))?;
+        match text {
+            Some(text) => read_mark(path, &text)?,
+            None => mark(path, &root, create)?,
         }
         Ok(Self { shared: Arc::new(Shared { root, tables: Mutex::default() }) })
     }
 
-    /// The lake's folder.
-    pub fn path(&self) -> &Path {
+    /// Makes the bucket of the lake `path` safe before the lake is made in it, and tells what came of each measure; nothing for
+    /// a local folder.
+    ///
+    /// # Errors
+    /// `Config` as [`Lake::open_with`]. `Store` where the bucket is missing and can't be made, or can't be reached.
+    pub fn protect(path: &str, options: &BTreeMap<String, String>) -> Result<Vec<Protection>> {
+        match address(path)? {
+            Address::Local(_) => Ok(Vec::new()),
+            Address::S3 { bucket, .. } => S3Store::open(bucket, S3Options::new(options)?)?.protect(),
+        }
+    }
+
+    /// The lake's folder, or its prefix.
+    pub fn path(&self) -> &Place {
         &self.shared.root
     }
 
@@ -136,6 +189,7 @@ impl Lake {
         for stream in Stream::EVENTS.into_iter().chain([Stream::Reference]) {
             self.bronze_table(stream)?;
         }
+        self.gap_table()?;
         for stream in Stream::EVENTS {
             self.silver_table(stream)?;
         }
@@ -149,6 +203,13 @@ impl Lake {
         let table = self.table(&format!("bronze.{}", stream.name()))?;
         let text = format!("every record of the stream {}, as it came", stream.name());
         table.ensure(&bronze_schema(stream), &BRONZE_PARTITIONS, &text)?;
+        table.grow(&bronze_schema(stream))?;
+        Ok(table)
+    }
+
+    pub(crate) fn gap_table(&self) -> Result<Arc<Table>> {
+        let table = self.table(&format!("bronze.{GAP_TABLE}"))?;
+        table.ensure(&gap_schema(), &[], "offsets that a topic had lost before they were read")?;
         Ok(table)
     }
 
@@ -156,6 +217,7 @@ impl Lake {
         let table = self.table(&format!("silver.{}", stream.name()))?;
         let text = format!("the valid events of the stream {}, one row for each id", stream.name());
         table.ensure(&silver_schema(stream), &[SILVER_PARTITION], &text)?;
+        table.grow(&silver_schema(stream))?;
         Ok(table)
     }
 
@@ -167,6 +229,7 @@ impl Lake {
             Side::Duplicate => "dropped copies, with the copy that was kept",
         };
         table.ensure(&side.schema(), &[SIDE_PARTITION], text)?;
+        table.grow(&side.schema())?;
         Ok(table)
     }
 
@@ -186,7 +249,7 @@ impl Lake {
         if let Some(table) = tables.get(name) {
             return Ok(Arc::clone(table));
         }
-        let table = Arc::new(Table::at(name, &self.shared.root.join(tier).join(base))?);
+        let table = Arc::new(Table::at(name, self.shared.root.join(tier).join(base))?);
         tables.insert(name.to_owned(), Arc::clone(&table));
         Ok(table)
     }
@@ -199,19 +262,10 @@ impl Lake {
         let mut names = Vec::new();
         for tier in TIERS {
             let folder = self.shared.root.join(tier);
-            if !folder.is_dir() {
-                continue;
-            }
-            let context = || format!("the folder {} can't be read", folder.display());
-            let mut found = Vec::new();
-            for entry in std::fs::read_dir(&folder).context(ErrorKind::Store, context)? {
-                let entry = entry.context(ErrorKind::Store, context)?;
-                if entry.path().join("_delta_log").is_dir() {
-                    found.push(format!("{tier}.{}", entry.file_name().to_string_lossy()));
-                }
-            }
-            found.sort();
-            names.append(&mut found);
+            let tables = folder.folders()?;
+            // Of a bucket only what has objects in it is listed, and nothing has any before its log.
+            let found = tables.iter().filter(|name| !folder.join(name).join("_delta_log").is_missing_folder());
+            names.extend(found.map(|name| format!("{tier}.{name}")));
         }
         Ok(names)
     }
@@ -224,17 +278,26 @@ impl Lake {
         self.table(name)?.snapshot()
     }
 
-    /// The files that were added with new rows after version `since`; -1 means all.
+    /// The active files that hold rows which came after version `since`, wherever compaction has put them; -1 means all.
     ///
     /// # Errors
     /// As [`Lake::snapshot`]; `Table` where the log no longer reaches back to `since`.
     pub fn changes(&self, name: &str, since: i64) -> Result<Vec<DataFile>> {
+        self.changes_between(name, since, i64::MAX)
+    }
+
+    /// As [`Lake::changes`], up to version `until` where the table has come further.
+    ///
+    /// # Errors
+    /// As [`Lake::changes`].
+    pub fn changes_between(&self, name: &str, since: i64, until: i64) -> Result<Vec<DataFile>> {
         let table = self.table(name)?;
         let state = table.state()?;
-        if since < 0 {
-            return table.files(&state);
+        if state.version <= until {
+            return table.fresh(since, &state);
         }
-        Ok(table.changes(since, state.version)?.into_iter().flat_map(|(_, files)| files).collect())
+        let changes = table.changes(since, until)?;
+        Ok(changes.into_iter().flat_map(|(_, files)| files).collect())
     }
 
     /// The rows of the newest snapshot: `columns` of it, or all.
@@ -243,6 +306,28 @@ impl Lake {
     /// As [`Lake::snapshot`]; `Config` for a column that the table has not.
     pub fn scan(&self, name: &str, columns: Option<&[&str]>) -> Result<Scan> {
         self.snapshot(name)?.scan(columns)
+    }
+
+    /// The file of the lake with this address and these partition values, as [`DataFile::path`] and [`DataFile::partition`]
+    /// had them.
+    ///
+    /// # Errors
+    /// `Config` for an address outside of the lake.
+    pub fn file(&self, path: &str, partition: BTreeMap<String, Option<String>>) -> Result<DataFile> {
+        let root = self.path().to_string();
+        let name = path.strip_prefix(&root).and_then(|rest| rest.strip_prefix('/'));
+        let name = name.ok_or_else(|| Error::config(format!("{path} is no file of the lake {root}")))?;
+        let name = name.to_owned();
+        Ok(DataFile {
+            path: self.path().join(&name),
+            name,
+            rows: 0,
+            bytes: 0,
+            partition,
+            stats: None,
+            tags: BTreeMap::new(),
+            modified_ms: 0,
+        })
     }
 
     /// Every table with its size.
@@ -300,19 +385,48 @@ pub(crate) fn go_on(cancel: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-fn local_path(path: &str) -> Result<PathBuf> {
+enum Address<'a> {
+    Local(PathBuf),
+    S3 { bucket: &'a str, prefix: &'a str },
+}
+
+fn address(path: &str) -> Result<Address<'_>> {
     match path.split_once("://") {
-        None => Ok(PathBuf::from(path)),
+        None => Ok(Address::Local(PathBuf::from(path))),
         Some(("file", _)) => url::Url::parse(path)
             .ok()
             .and_then(|u| u.to_file_path().ok())
+            .map(Address::Local)
             .ok_or_else(|| Error::config(format!("{path:?} is no file:// address of a folder"))),
-        Some(("s3" | "s3a", _)) => Err(Error::config(format!("the lake {path} is on S3, which comes later"))
-            .help("This version keeps a lake in a local folder")),
-        Some((scheme, _)) => {
-            Err(Error::config(format!("the lake {path} has an unknown scheme {scheme:?}")).help("Give a local folder"))
+        Some(("s3" | "s3a", rest)) => {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let named = bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            if bucket.is_empty() || !named {
+                // What stands before an @ would be a login.
+                let shown = if bucket.contains('@') { "the lake's address" } else { path };
+                return Err(Error::config(format!("{shown} names no bucket")).help("Write it like s3://bucket/prefix"));
+            }
+            Ok(Address::S3 { bucket, prefix: prefix.trim_end_matches('/') })
         }
+        Some((scheme, _)) => Err(Error::config(format!("the lake {path} has an unknown scheme {scheme:?}"))
+            .help("Give a local folder, or an address like s3://bucket/prefix")),
     }
+}
+
+/// The folder of a local lake, made where that is wanted.
+fn folder(path: &str, local: &Path, create: bool) -> Result<Place> {
+    if !local.is_dir() {
+        if local.exists() {
+            return Err(Error::new(ErrorKind::Table, format!("{path} is a file, not a lake's folder")));
+        }
+        if !create {
+            return Err(Error::new(ErrorKind::Table, format!("there is no lake at {path}"))
+                .help(format!("`citystream lake init {path}` makes one")));
+        }
+        create_folders(&absolute(local)?)?;
+    }
+    let root = local.canonicalize().context(ErrorKind::Store, || format!("the lake {path} can't be opened"))?;
+    Ok(Place::Local(root))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -330,27 +444,27 @@ fn read_mark(path: &str, text: &str) -> Result<()> {
     }
 }
 
-fn mark(path: &str, root: &Path, create: bool) -> Result<()> {
-    let context = || format!("the folder {path} can't be read");
-    let other = std::fs::read_dir(root).context(ErrorKind::Store, context)?.find_map(|entry| {
-        let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-        // A crash while the mark was written leaves a hidden file.
-        (!name.starts_with(&format!(".{MARK}."))).then_some(name)
-    });
+fn mark(path: &str, root: &Place, create: bool) -> Result<()> {
+    // A crash while the mark was written leaves a hidden file.
+    let other = root.any_entry(|name| name.starts_with(&format!(".{MARK}.")))?;
+    let marked = || root.join(MARK).text().is_ok_and(|text| text.is_some());
     if let Some(name) = other {
         // Another process may have made the lake since we looked.
-        if root.join(MARK).is_file() {
+        if marked() {
             return Ok(());
         }
         return Err(Error::new(ErrorKind::Table, format!("{path} is no lake: it holds {name:?} and no {MARK}"))
             .help("Give an empty or new folder, or an existing lake"));
     }
     if !create {
-        return Err(Error::new(ErrorKind::Table, format!("{path} is empty, not a lake"))
-            .help(format!("`citystream lake init {path}` makes one")));
+        let text = match root {
+            Place::Local(_) => format!("{path} is empty, not a lake"),
+            Place::Object(_) => format!("there is no lake at {path}"),
+        };
+        return Err(Error::new(ErrorKind::Table, text).help(format!("`citystream lake init {path}` makes one")));
     }
-    match write_new(root.join(MARK), MARK_TEXT.as_bytes()) {
-        Err(error) if !root.join(MARK).is_file() => Err(error),
+    match root.join(MARK).write_new(MARK_TEXT.as_bytes()) {
+        Err(error) if !marked() => Err(error),
         _ => Ok(()),
     }
 }
@@ -381,7 +495,12 @@ mod tests {
         assert!(text.contains("cat.jpg") && text.contains("Give an empty or new folder"), "{text}");
         std::fs::write(at("new/deep/citystream.json"), "{\"format\":2}").unwrap();
         assert!(message(Lake::open(&at("new/deep"), true), ErrorKind::Table).contains("format 2"));
-        assert!(message(Lake::open("s3://bucket/lake", true), ErrorKind::Config).contains("S3, which comes later"));
+        assert!(message(Lake::open("s3:///lake", true), ErrorKind::Config).contains("names no bucket"));
+        let text = message(Lake::open("s3://key:hunter2@bucket/lake", true), ErrorKind::Config);
+        assert!(!text.contains("hunter2"), "{text}");
+        let options = BTreeMap::from([("region".to_owned(), "x".to_owned())]);
+        let text = message(Lake::open_with(&at("new/deep"), &options, true), ErrorKind::Config);
+        assert!(text.contains("local folder"), "{text}");
         assert!(message(Lake::open("gs://bucket/lake", true), ErrorKind::Config).contains("\"gs\""));
     }
 
@@ -394,20 +513,42 @@ mod tests {
         lake.bronze_table(Stream::Gps).unwrap();
         lake.snapshot("bronze.gps").unwrap();
         let log = lake.path().join("bronze/gps/_delta_log/00000000000000000000.json");
-        std::fs::write(log, "{\"metaData\":").unwrap();
-        let fresh = Lake::open(&lake.path().to_string_lossy(), false).unwrap();
+        std::fs::write(log.local().unwrap(), "{\"metaData\":").unwrap();
+        let fresh = Lake::open(&lake.path().to_string(), false).unwrap();
         let text = message(fresh.snapshot("bronze.gps"), ErrorKind::Table);
         assert!(text.contains("bronze.gps") && text.contains("restore _delta_log"), "{text}");
+    }
+
+    #[test]
+    fn a_lake_in_a_bucket_is_a_marked_prefix() {
+        let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let open = |path: &str, create| Lake::open_on(Arc::clone(&store), path, create);
+        assert!(message(open("s3://b/lakes/a", false), ErrorKind::Table).contains("lake init s3://b/lakes/a"));
+        assert_eq!(open("s3a://b/lakes/a/", true).unwrap().path().to_string(), "s3://b/lakes/a");
+        open("s3://b/lakes/a", false).unwrap();
+        // Neither its parent, which holds it, nor a name that starts like it is the same lake.
+        assert!(message(open("s3://b/lakes", true), ErrorKind::Table).contains("holds \"a\""));
+        assert_eq!(open("s3://b/lakes/ab", true).unwrap().names().unwrap(), Vec::<String>::new());
+        assert!(message(open("folder", true), ErrorKind::Config).contains("s3://bucket/prefix"));
+        let lake = open("s3://b/lakes/a", false).unwrap();
+        assert!(message(lake.snapshot("bronze.gps"), ErrorKind::Table).contains("does not exist"));
     }
 
     #[test]
     fn tables_exist_when_empty_and_have_their_columns() {
         let folder = tempfile::tempdir().unwrap();
         // A folder with a space and letters outside ASCII.
-        let lake = Lake::open(&folder.path().join("my läke").to_string_lossy(), true).unwrap();
+        let local = Lake::open(&folder.path().join("my läke").to_string_lossy(), true).unwrap();
+        let store = Arc::new(object_store::memory::InMemory::new());
+        for lake in [local, Lake::open_on(store, "s3://b/my läke", true).unwrap()] {
+            tables_have_their_columns(&lake);
+        }
+    }
+
+    fn tables_have_their_columns(lake: &Lake) {
         lake.ensure_tables().unwrap();
         lake.ensure_tables().unwrap();
-        assert_eq!(lake.names().unwrap().len(), 6 + 5 + 3);
+        assert_eq!(lake.names().unwrap().len(), 7 + 5 + 3);
         for stream in Stream::EVENTS {
             let bronze = lake.snapshot(&format!("bronze.{}", stream.name())).unwrap();
             assert_eq!(bronze.partition_columns, BRONZE_PARTITIONS);

@@ -6,17 +6,25 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchReader};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use deltalake_core::kernel::Add;
 use serde_json::json;
 
 use super::Lake;
 use super::crash::crash_point;
 use super::files::FileSet;
-use super::partition::{Values, file_schema, split};
+use super::maintain::{KEPT_FROM, source_of};
+use super::partition::{Values, date_text, file_schema, split};
 use super::snapshot::DataFile;
 use super::table::{Commit, Plan, State, Table, commit_id};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::schema::Stream;
 
 const FILE_BYTES: usize = 128 << 20;
+
+/// The partition column of tables with windows.
+const WINDOW_DATE: &str = "window_date";
+/// The key in commitInfo that holds the windows which a commit has replaced.
+pub(super) const WINDOWS: &str = "citystream.windows";
 
 /// What to replace.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +43,9 @@ pub struct Replace {
     /// The version of the table that the rows were computed from, where they carry some of it over: then another commit in
     /// between that changed rows is a conflict.
     pub based_on: Option<i64>,
+    /// The windows whose rows are new, each [start, end) in µs since the epoch, for those who compute from this table; the
+    /// other rows of the partitions are carried over. `None` where all may be new.
+    pub windows: Option<Vec<(i64, i64)>>,
 }
 
 /// What a replacement has done.
@@ -91,12 +102,17 @@ impl Lake {
         let version = table.commit(&id, |state| {
             fits(&table, state, &schema, replace)?;
             unchanged(&table, state, replace)?;
-            let removes: Vec<String> = table
-                .files(state)?
+            let active = table.files(state)?;
+            let settled = self.settled(&active, &state.schema()?, &schema, replace)?;
+            let removes: Vec<String> = active
                 .into_iter()
                 .filter(|file| replace.partitions.as_ref().is_none_or(|all| all.iter().any(|p| matches(file, p))))
+                .filter(|file| file.value(WINDOW_DATE).is_none_or(|date| !settled.contains(date)))
                 .map(|file| file.name)
                 .collect();
+            let date = |add: &Add| add.partition_values.get(WINDOW_DATE).cloned().flatten();
+            let adds: Vec<Add> =
+                adds.iter().filter(|add| date(add).is_none_or(|date| !settled.contains(&date))).cloned().collect();
             let moved = replace.txns.iter().any(|(app, version)| state.txns.get(app) != Some(version));
             let described = same_columns(state.schema()?.as_ref(), &schema, true)
                 && state.description().unwrap_or_default() == replace.description;
@@ -104,17 +120,51 @@ impl Lake {
                 return Ok(Plan::Done);
             }
             Ok(Plan::Commit(Commit {
-                adds: adds.clone(),
+                adds,
                 removes,
                 txns: replace.txns.iter().map(|(app, version)| (app.clone(), *version)).collect(),
                 schema: (!described).then(|| Arc::clone(&schema)),
                 description: Some(replace.description.clone()),
-                info: BTreeMap::from([("citystream.replaced", json!(replace.partitions))]),
+                info: BTreeMap::from([
+                    ("citystream.replaced", json!(replace.partitions)),
+                    (WINDOWS, json!(replace.windows)),
+                ]),
+                ..Commit::default()
             }))
         })?;
         crash_point("replace_after_commit");
         let version = version.map_or_else(|| Ok(table.state()?.version), Ok::<_, Error>)?;
         Ok(Replaced { version, rows: count, files: adds.len() as u64 })
+    }
+}
+
+impl Lake {
+    /// The dates of the table whose windows can't be computed any more, since retention has dropped their rows from a source:
+    /// they stay as they are. None where the columns have changed, so that what stays would not fit what comes.
+    fn settled(
+        &self,
+        active: &[DataFile],
+        old: &SchemaRef,
+        schema: &SchemaRef,
+        replace: &Replace,
+    ) -> Result<HashSet<String>> {
+        if !replace.partition_columns.iter().any(|c| c == WINDOW_DATE) || !grown(old, schema) {
+            return Ok(HashSet::new());
+        }
+        // Silver's streams drop dates of events, all others dates of taking in: which of them the windows follow is not
+        // known here, so what both have dropped counts.
+        let (mut by_event, mut by_intake) = (None, None);
+        let known = self.names()?;
+        for source in replace.txns.keys().filter_map(|app| source_of(app)).filter(|s| known.iter().any(|n| n == s)) {
+            let Some(&kept_from) = self.table(source)?.state()?.txns.get(KEPT_FROM) else { continue };
+            let of_events = Stream::EVENTS.iter().any(|s| source == format!("silver.{}", s.name()));
+            let kind = if of_events { &mut by_event } else { &mut by_intake };
+            *kind = Some(kind.map_or(kept_from, |known: i64| known.max(kept_from)));
+        }
+        let Some(from) = by_event.into_iter().chain(by_intake).min() else { return Ok(HashSet::new()) };
+        let from = date_text(from as i32);
+        let dates = active.iter().filter_map(|file| file.value(WINDOW_DATE));
+        Ok(dates.filter(|date| *date < from.as_str()).map(str::to_owned).collect())
     }
 }
 
@@ -199,15 +249,19 @@ fn fits(table: &Table, state: &State, schema: &SchemaRef, replace: &Replace) -> 
         );
     }
     let old = state.schema()?;
-    let grown =
-        schema.fields().len() >= old.fields().len() && same_columns(&old, &first(schema, old.fields().len()), false);
-    if replace.partitions.is_some() && !grown {
+    if replace.partitions.is_some() && !grown(&old, schema) {
         return refuse(
             format!("{} has other columns than the rows that are to replace some of it", table.name()),
             "Columns may be added at the end; for another change compute the whole table anew",
         );
     }
     Ok(())
+}
+
+/// Whether `schema` has the columns of `old`, and perhaps more after them.
+fn grown(old: &Schema, schema: &Schema) -> bool {
+    let count = old.fields().len();
+    schema.fields().len() >= count && same_columns(old, &first(schema, count), false)
 }
 
 fn first(schema: &Schema, count: usize) -> Schema {
@@ -247,7 +301,9 @@ fn unchanged(table: &Table, state: &State, replace: &Replace) -> Result<()> {
     }
     let Some(base) = replace.based_on else { return Ok(()) };
     for version in base + 1..=state.version {
-        let Some(entry) = table.entry(version)? else { continue };
+        let Some(entry) = table.entry(version)? else {
+            return conflict(format!("{} has lost its commit {version} of after version {base}", table.name()));
+        };
         if entry.adds.iter().any(|a| a.data_change) || entry.removes.iter().any(|r| r.data_change) {
             return conflict(format!("{} has changed since version {base}, in version {version}", table.name()));
         }

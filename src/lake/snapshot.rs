@@ -1,21 +1,21 @@
 //! What a table is at a version: its files with their statistics, its columns, its transactions.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
-use deltalake_core::kernel::{Add, LogicalFileView};
+use deltalake_core::kernel::{Add, LogicalFileView, Remove};
 use serde_json::Value;
 
 use super::scan::Scan;
 use super::table::{State, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Place;
 
 /// One data file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataFile {
     /// Where it is.
-    pub path: PathBuf,
+    pub path: Place,
     /// Its path in the log, relative to the table.
     pub name: String,
     /// Its rows.
@@ -28,6 +28,8 @@ pub struct DataFile {
     pub stats: Option<Value>,
     /// The tags of its log entry.
     pub tags: BTreeMap<String, String>,
+    /// When it was written, in ms since the epoch.
+    pub modified_ms: i64,
 }
 
 /// A table at one version.
@@ -36,7 +38,7 @@ pub struct Snapshot {
     /// The table's version.
     pub version: i64,
     /// The table's folder.
-    pub path: PathBuf,
+    pub path: Place,
     /// The active files.
     pub files: Vec<DataFile>,
     /// Columns whose values are in the log and not in the files.
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub schema: SchemaRef,
     /// The version of each application transaction.
     pub txns: BTreeMap<String, i64>,
+    /// The table's own id: another one when it is made anew.
+    pub id: String,
     /// When the version was committed, in ms since the epoch.
     pub last_commit_ms: Option<i64>,
 }
@@ -60,21 +64,17 @@ impl Snapshot {
 }
 
 impl DataFile {
-    pub(crate) fn from_view(root: &Path, view: &LogicalFileView) -> Self {
-        let name = view.path().into_owned();
-        let stats: Option<Value> = view.stats().and_then(|s| serde_json::from_str(&s).ok());
-        Self {
-            path: root.join(&name),
-            name,
-            rows: view.num_records().map_or_else(|| rows(stats.as_ref()), |n| n as u64),
-            bytes: view.size().unsigned_abs(),
-            partition: view.partition_values_map().into_iter().collect(),
-            stats,
-            tags: BTreeMap::new(),
+    pub(crate) fn from_view(root: &Place, view: &LogicalFileView) -> Self {
+        #[expect(deprecated, reason = "the one way to a file's tags")]
+        let add = view.add_action();
+        let mut file = Self::from_add(root, &add);
+        if let Some(rows) = view.num_records() {
+            file.rows = rows as u64;
         }
+        file
     }
 
-    pub(crate) fn from_add(root: &Path, add: &Add) -> Self {
+    pub(crate) fn from_add(root: &Place, add: &Add) -> Self {
         let stats: Option<Value> = add.stats.as_deref().and_then(|s| serde_json::from_str(s).ok());
         Self {
             path: root.join(&add.path),
@@ -84,6 +84,20 @@ impl DataFile {
             partition: add.partition_values.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             stats,
             tags: add.tags.iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect(),
+            modified_ms: add.modification_time,
+        }
+    }
+
+    pub(crate) fn from_remove(root: &Place, remove: &Remove) -> Self {
+        Self {
+            path: root.join(&remove.path),
+            name: remove.path.clone(),
+            rows: 0,
+            bytes: remove.size.unwrap_or(0).unsigned_abs(),
+            partition: remove.partition_values.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            stats: None,
+            tags: BTreeMap::new(),
+            modified_ms: 0,
         }
     }
 
@@ -129,6 +143,7 @@ impl Table {
             partition_columns: state.partition_columns(),
             schema: state.schema()?,
             txns: state.txns.clone(),
+            id: state.delta().metadata().id().to_owned(),
             last_commit_ms: state.committed_at(self)?,
         })
     }
@@ -149,16 +164,48 @@ impl Table {
                 }
                 None if since < 0 => return Ok(vec![(until, self.files(&self.state_at(until)?)?)]),
                 None => {
-                    let text = format!(
-                        "{} ({}) no longer has its commit {version}, so what came after version {since} is unknown",
-                        self.name(),
-                        self.root().display()
-                    );
-                    return Err(Error::new(ErrorKind::Table, text)
-                        .help("`citystream refine --rebuild` makes silver and gold anew from all of bronze"));
+                    return Err(self.cleaned_up(version, since));
                 }
             }
         }
         Ok(changes)
+    }
+
+    fn cleaned_up(&self, version: i64, since: i64) -> Error {
+        let text = format!(
+            "{} ({}) no longer has its commit {version}, so what came after version {since} is unknown",
+            self.name(),
+            self.root().display()
+        );
+        Error::new(ErrorKind::Table, text)
+            .help("`citystream refine --rebuild` makes silver and gold anew from all of bronze")
+    }
+
+    /// The active files of `state` that hold rows which came after version `since`, and perhaps older rows beside them: where
+    /// a file of new rows was compacted, the files of its partition that the compaction wrote.
+    ///
+    /// # Errors
+    /// As [`Table::changes`].
+    pub(crate) fn fresh(&self, since: i64, state: &State) -> Result<Vec<DataFile>> {
+        let active = self.files(state)?;
+        if since < 0 {
+            return Ok(active);
+        }
+        let mut fresh: HashSet<String> = HashSet::new();
+        for version in since + 1..=state.version {
+            let Some(entry) = self.entry(version)? else { return Err(self.cleaned_up(version, since)) };
+            let moved: Vec<_> = entry.removes.iter().filter(|r| fresh.contains(&r.path)).collect();
+            // Another engine's entry need not say of which partition the file was.
+            let holds = |add: &Add| {
+                add.data_change
+                    || moved.iter().any(|r| r.partition_values.as_ref().is_none_or(|p| *p == add.partition_values))
+            };
+            let adds: Vec<_> = entry.adds.iter().filter(|a| holds(a)).map(|a| a.path.clone()).collect();
+            for remove in &entry.removes {
+                fresh.remove(&remove.path);
+            }
+            fresh.extend(adds);
+        }
+        Ok(active.into_iter().filter(|file| fresh.contains(&file.name)).collect())
     }
 }

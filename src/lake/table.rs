@@ -1,7 +1,6 @@
 //! One Delta table: its state, and the one loop through which every commit goes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,13 +17,12 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use serde_json::Value;
-use url::Url;
 
 use super::crash::crash_point;
 use super::files::now_ms;
 use super::log::{self, Entry, Txns};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::storage::{DurableStore, block_on, create_folders};
+use crate::storage::{DurableStore, Place, block_on};
 
 /// A checkpoint is written every so many commits.
 const CHECKPOINT_EVERY: u64 = 20;
@@ -41,7 +39,7 @@ pub(crate) const COMMIT_ID: &str = "citystream.commitId";
 /// A table of the lake.
 pub(crate) struct Table {
     name: String,
-    root: PathBuf,
+    root: Place,
     log: LogStoreRef,
     newest: Mutex<Option<Arc<State>>>,
 }
@@ -64,6 +62,23 @@ pub(crate) struct Commit {
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) description: Option<String>,
     pub(crate) info: BTreeMap<&'static str, Value>,
+    pub(crate) kind: Kind,
+}
+
+/// What a commit is for, as the log names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    /// Rows come in, or take the place of others.
+    #[default]
+    Write,
+    /// The same rows in other files, of this size in bytes: no reader of changes has to look.
+    Compact(u64),
+    /// Rows leave.
+    Delete,
+    /// Columns come in.
+    Columns,
+    /// Only a note: files that the table no longer has were deleted.
+    Vacuum,
 }
 
 /// What the planner of a commit says about the state that the commit would stand on.
@@ -73,43 +88,48 @@ pub(crate) enum Plan {
     Done,
 }
 
-fn shown(name: &str, root: &Path) -> String {
+fn shown(name: &str, root: &Place) -> String {
     format!("{name} ({})", root.display())
 }
 
 impl Table {
     /// The table `name` in the folder `root`; its log need not exist yet.
-    pub(crate) fn at(name: &str, root: &Path) -> Result<Self> {
-        Self::on(name, root, Arc::new(DurableStore::new(LocalFileSystem::new())))
+    pub(crate) fn at(name: &str, root: impl Into<Place>) -> Result<Self> {
+        let root = root.into();
+        let store = match root.as_object() {
+            Some((store, _)) => Arc::clone(store),
+            None => Arc::new(DurableStore::new(LocalFileSystem::new())) as Arc<dyn ObjectStore>,
+        };
+        Self::on(name, root, store)
     }
 
-    /// As [`Table::at`], with its log in `store`, whose root is the file system's.
-    pub(crate) fn on(name: &str, root: &Path, store: Arc<dyn ObjectStore>) -> Result<Self> {
-        let url = Url::from_directory_path(root)
-            .map_err(|()| Error::internal(format!("{} is no absolute path", root.display())))?;
+    /// As [`Table::at`], with its log in `store`, whose root is the file system's or the bucket's.
+    pub(crate) fn on(name: &str, root: impl Into<Place>, store: Arc<dyn ObjectStore>) -> Result<Self> {
+        let root = root.into();
+        let url = root.folder_url()?;
         let prefix = object_store::path::Path::from_url_path(url.path())
             .context(ErrorKind::Config, || format!("{} can't be the path of a table", root.display()))?;
         let prefixed = Arc::new(PrefixStore::new(Arc::clone(&store), prefix));
         let log = default_logstore(prefixed, store, &url, &StorageConfig::default());
-        Ok(Self { name: name.to_owned(), root: root.to_owned(), log, newest: Mutex::default() })
+        Ok(Self { name: name.to_owned(), root, log, newest: Mutex::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Place {
         &self.root
     }
 
     /// Makes the table, empty, unless it exists.
     pub(crate) fn ensure(&self, schema: &Schema, partitions: &[&str], description: &str) -> Result<()> {
-        if self.root.join("_delta_log").is_dir()
+        if !self.root.join("_delta_log").is_missing_folder()
             && block_on(log::commit_range(self.log.as_ref()))?.is_ok_and(|r| r.is_some())
         {
             return Ok(());
         }
-        create_folders(&self.root)?;
+        self.root.create_folders()?;
         let columns: StructType = schema
             .try_into_kernel()
             .context(ErrorKind::Config, || format!("{} can't have these columns", self.name))?;
@@ -143,12 +163,19 @@ impl Table {
     /// # Errors
     /// `Table` where there is no table, or its log can't be understood.
     pub(crate) fn state(&self) -> Result<Arc<State>> {
-        if !self.root.join("_delta_log").is_dir() {
-            return Err(Error::new(ErrorKind::Table, format!("{} does not exist", shown(&self.name, &self.root)))
-                .help("`citystream tables` lists the tables that there are"));
+        if self.root.join("_delta_log").is_missing_folder() {
+            return Err(self.missing());
         }
         let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = block_on(self.load(known))?.map_err(|e| {
+            let remote = self.root.local().is_none();
+            if remote && is_store(&e) {
+                return self.error("can't be read", e);
+            }
+            // A bucket has no folder whose absence would have told.
+            if remote && self.commit_range().is_ok_and(|range| range.is_none()) {
+                return self.missing();
+            }
             let help = "The log is damaged or not Delta's: restore _delta_log from a copy, or make the table anew";
             Error::new(ErrorKind::Table, format!("{} has no readable log", shown(&self.name, &self.root)))
                 .because(e)
@@ -158,6 +185,11 @@ impl Table {
         Ok(state)
     }
 
+    fn missing(&self) -> Error {
+        Error::new(ErrorKind::Table, format!("{} does not exist", shown(&self.name, &self.root)))
+            .help("`citystream tables` lists the tables that there are")
+    }
+
     async fn load(&self, known: Option<Arc<State>>) -> Result<Arc<State>, DeltaTableError> {
         let log = self.log.as_ref();
         let Some(known) = known else {
@@ -165,7 +197,11 @@ impl Table {
             return self.with_txns(delta, None).await;
         };
         let mut delta = known.delta.clone();
-        delta.update(log, None).await?;
+        if delta.update(log, None).await.is_err() {
+            // The log may have been cleaned up past what is known; if it is broken, this says so too.
+            let delta = DeltaTableState::try_new(log, None).await?;
+            return self.with_txns(delta, None).await;
+        }
         if delta.version() as i64 == known.version {
             return Ok(known);
         }
@@ -225,6 +261,12 @@ impl Table {
                 }
                 Err(error) => error,
             };
+            // The write may have succeeded all the same, also where a repetition of it was refused; if so, it has the very next
+            // version.
+            let next = state.version + 1;
+            if self.entry(next)?.is_some_and(|e| e.text(COMMIT_ID) == Some(id)) {
+                return Ok(Some(next));
+            }
             if is_lost(&error) {
                 lost += 1;
                 if lost > LOST_COMMITS {
@@ -232,11 +274,6 @@ impl Table {
                 }
                 std::thread::sleep(Duration::from_millis(u64::from(lost.min(20))));
                 continue;
-            }
-            // The write may have succeeded all the same; if so, it has the very next version.
-            let next = state.version + 1;
-            if self.entry(next)?.is_some_and(|e| e.text(COMMIT_ID) == Some(id)) {
-                return Ok(Some(next));
             }
             unclear += 1;
             if unclear >= UNCLEAR_COMMITS {
@@ -279,7 +316,13 @@ impl Table {
             }
             actions.push(Action::Metadata(metadata));
         }
-        actions.extend(self.removes(state, &commit.removes)?.into_iter().map(Action::Remove));
+        let compacts = matches!(commit.kind, Kind::Compact(_));
+        if compacts {
+            // delta-rs lets a compaction through after another one that removed the same files, since neither changes data,
+            // and the rows would stand twice. That the metadata was written, though unchanged, is a conflict to it.
+            actions.push(Action::Metadata(state.delta.metadata().clone()));
+        }
+        actions.extend(self.removes(state, &commit.removes, !compacts)?.into_iter().map(Action::Remove));
         actions.extend(commit.adds.into_iter().map(Action::Add));
         let mut info: HashMap<String, Value> = commit.info.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         info.insert(COMMIT_ID.into(), id.into());
@@ -290,29 +333,48 @@ impl Table {
             .with_cleanup_expired_logs(Some(false))
             .with_application_transactions(txns)
             .with_metadata(info);
-        let mode = if commit.removes.is_empty() { SaveMode::Append } else { SaveMode::Overwrite };
-        let partitions = state.partition_columns();
-        let partition_by = (!partitions.is_empty()).then_some(partitions);
-        let operation = DeltaOperation::Write { mode, partition_by, predicate: None };
+        let operation = operation(&commit.kind, commit.removes.is_empty(), state);
         let builder = CommitBuilder::from(properties).with_actions(actions);
         let log = Arc::clone(&self.log);
         Ok(async move { Ok(builder.build(Some(&state.delta), log, operation).await?.snapshot()) })
     }
 
-    fn removes(&self, state: &State, paths: &[String]) -> Result<Vec<Remove>> {
+    fn removes(&self, state: &State, paths: &[String], data_change: bool) -> Result<Vec<Remove>> {
         let wanted: HashSet<&str> = paths.iter().map(String::as_str).collect();
         let removes: Vec<_> = state
             .delta
             .log_data()
             .iter()
             .filter(|f| wanted.contains(f.path().as_ref()))
-            .map(|f| f.remove_action(true))
+            .map(|f| f.remove_action(data_change))
             .collect();
         if removes.len() < wanted.len() {
             let gone = format!("{} of the files to replace in {} are gone", wanted.len() - removes.len(), self.name);
             return Err(Error::new(ErrorKind::Conflict, gone).retryable());
         }
         Ok(removes)
+    }
+
+    /// Writes a checkpoint of `state`, from which readers start instead of from the first commit.
+    ///
+    /// # Errors
+    /// `Store` or `Table` where it can't be written.
+    pub(crate) fn checkpoint(&self, state: &State) -> Result<()> {
+        crash_point("checkpoint_before");
+        let mut table = DeltaTable::new(Arc::clone(&self.log));
+        table.state = Some(state.delta.clone());
+        let written = block_on(checkpoints::create_checkpoint(&table, None))?;
+        crash_point("checkpoint_after");
+        written.map_err(|e| self.error("can't be checkpointed", e))
+    }
+
+    /// The store of the table's folder: its files and its log.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.log.object_store(None)
+    }
+
+    pub(crate) fn log(&self) -> &LogStoreRef {
+        &self.log
     }
 
     /// After a commit: keeps its state, and writes a checkpoint when one is due.
@@ -323,15 +385,41 @@ impl Table {
         // What fails here can't undo the commit: the next call reads the log anew, and the next checkpoint comes in time.
         let Ok(state) = block_on(self.with_txns(delta, known))? else { return Ok(()) };
         if due {
-            crash_point("checkpoint_before");
-            let mut table = DeltaTable::new(Arc::clone(&self.log));
-            table.state = Some(state.delta.clone());
-            let _ = block_on(checkpoints::create_checkpoint(&table, None))?;
-            crash_point("checkpoint_after");
+            let _ = self.checkpoint(&state);
         }
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok(())
     }
+}
+
+/// What the log calls a commit.
+fn operation(kind: &Kind, adds_only: bool, state: &State) -> DeltaOperation {
+    let mode = if adds_only { SaveMode::Append } else { SaveMode::Overwrite };
+    let partitions = state.partition_columns();
+    match kind {
+        Kind::Write => DeltaOperation::Write {
+            mode,
+            partition_by: (!partitions.is_empty()).then_some(partitions),
+            predicate: None,
+        },
+        Kind::Compact(target) => DeltaOperation::Optimize { predicate: None, target_size: *target as i64 },
+        Kind::Delete => DeltaOperation::Delete { predicate: None },
+        Kind::Columns => DeltaOperation::UpdateFieldMetadata { fields: Vec::new() },
+        Kind::Vacuum => DeltaOperation::VacuumEnd { status: "COMPLETED".into() },
+    }
+}
+
+/// Whether the store, not what is in it, is at fault.
+fn is_store(error: &DeltaTableError) -> bool {
+    use object_store::Error::{Generic, PermissionDenied, Unauthenticated};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(Generic { .. } | PermissionDenied { .. } | Unauthenticated { .. }) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether the commit is certainly not in the log, because another one has its version.
@@ -467,7 +555,7 @@ mod tests {
         }
     }
 
-    fn table(folder: &Path, after: usize, instead: usize) -> Table {
+    fn table(folder: &std::path::Path, after: usize, instead: usize) -> Table {
         let inner = DurableStore::new(LocalFileSystem::new());
         let (after, instead) = (AtomicUsize::new(after), AtomicUsize::new(instead));
         let store = Arc::new(Unsure { inner, after, instead });

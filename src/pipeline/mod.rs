@@ -1,6 +1,7 @@
 //! The only place that joins two steps: bounded, ordered, stoppable.
 
 mod conform;
+mod grade;
 mod groups;
 mod ingest;
 mod metrics;
@@ -16,8 +17,11 @@ mod trace;
 mod wire;
 mod write;
 
-pub use ingest::{Ingested, KafkaIngest, OnGap, PREFETCH_BYTES, PartitionProgress, ingest_city, ingest_kafka};
-pub use metrics::{Metrics, Server};
+pub use grade::{Graded, Rows, grade};
+pub use ingest::{
+    Ingested, KafkaIngest, LostOffsets, OnGap, PREFETCH_BYTES, PartitionProgress, ingest_city, ingest_kafka,
+};
+pub use metrics::{GoldLag, Metrics, Server};
 pub use observe::{Chunk, Results, Source};
 pub use pace::{Pace, Pacer};
 pub use pool::{Pool, in_order, thread_count};

@@ -84,6 +84,12 @@ impl Source {
         Self { pictures: Some(Arc::new(folder.to_owned())), ..self }
     }
 
+    /// The same city, whose cameras' pictures are written nowhere.
+    #[must_use]
+    pub(super) fn without_pictures(self) -> Self {
+        Self { pictures: None, ..self }
+    }
+
     /// Where cameras' pictures are written.
     pub fn pictures(&self) -> Option<&Path> {
         self.pictures.as_deref().map(PathBuf::as_path)

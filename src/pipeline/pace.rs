@@ -86,6 +86,8 @@ struct Schedule {
     debt: f64,
     /// When it was last looked at; nothing before the first look.
     looked: Option<f64>,
+    /// Seconds by which the clock is ahead of it: the debt, and what was given up of it.
+    behind: f64,
 }
 
 impl Schedule {
@@ -95,6 +97,7 @@ impl Schedule {
         let step = self.debt.min(passed * CATCH_UP).min(MOST_AT_ONCE);
         self.debt -= step;
         self.at += step;
+        self.behind += passed - step;
         self.at
     }
 }
@@ -131,6 +134,12 @@ impl Pacer {
     ) -> Result<()> {
         let Self { pace, clock, schedule, start, left } = self;
         run(clock, schedule, (*pace, *start), left, times, cancel, leave, idle)
+    }
+
+    /// How far the run is behind its pace: what a sink, a machine or a simulation that can't keep up has cost so far, also
+    /// where it is no longer made up for.
+    pub fn behind(&self) -> Duration {
+        Duration::from_secs_f64(self.schedule.behind.max(0.0))
     }
 }
 
@@ -212,6 +221,10 @@ mod tests {
 
     /// When each slice left, in seconds, and how many events were in it.
     fn slices(pace: Pace, times: &[i64], stalls: &[(f64, f64)]) -> Vec<(f64, usize)> {
+        slices_and_behind(pace, times, stalls).0
+    }
+
+    fn slices_and_behind(pace: Pace, times: &[i64], stalls: &[(f64, f64)]) -> (Vec<(f64, usize)>, f64) {
         let machine = Machine::new(stalls);
         let mut slices = Vec::new();
         let mut left = 0;
@@ -229,7 +242,7 @@ mod tests {
             run(&machine, &mut schedule, (pace, times[0]), &mut left, chunk, &cancel, leave, || Ok(())).expect("a run");
             assert_eq!(std::mem::take(&mut next), chunk.len(), "each event leaves once");
         }
-        slices
+        (slices, schedule.behind)
     }
 
     fn sent_by(slices: &[(f64, usize)], second: f64) -> usize {
@@ -254,7 +267,8 @@ mod tests {
     fn a_short_stall_is_made_up_for_without_a_burst() {
         let rate = 10_000.0;
         let times: Vec<i64> = (0..610_000).collect();
-        let slices = slices(Pace::Rate(rate), &times, &[(20.0, 0.8)]);
+        let (slices, behind) = slices_and_behind(Pace::Rate(rate), &times, &[(20.0, 0.8)]);
+        assert!((0.0..0.02).contains(&behind), "{behind} s behind when all is made up for");
         let minute = sent_by(&slices, 60.0) as f64 / (60.0 * rate);
         assert!((minute - 1.0).abs() < 0.01, "{minute}");
         let most = slices.iter().map(|(_, n)| *n).max().unwrap_or(0);
@@ -269,7 +283,8 @@ mod tests {
     fn a_long_stall_moves_the_rest_of_the_run() {
         for pace in [Pace::Rate(1_000.0), Pace::Speed(1.0)] {
             let times: Vec<i64> = (0..40_000).collect();
-            let slices = slices(pace, &times, &[(10.0, 20.0)]);
+            let (slices, behind) = slices_and_behind(pace, &times, &[(10.0, 20.0)]);
+            assert!((18.9..19.2).contains(&behind), "{pace:?}: {behind} s behind");
             let end = slices.last().map_or(0.0, |s| s.0);
             assert!((58.9..59.2).contains(&end), "{pace:?}: 40 s and a stall of 20 s, 1 s made up for: {end}");
             let most = slices.iter().map(|(_, n)| *n).max().unwrap_or(0);

@@ -16,6 +16,11 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it was asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// The flag itself, for modules that know nothing of runs.
     pub fn flag(&self) -> &AtomicBool {
         &self.0
@@ -24,7 +29,7 @@ impl Cancel {
     /// # Errors
     /// `Interrupted` where the run was asked to stop.
     pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.is_asked() {
             return Err(Error::new(ErrorKind::Interrupted, "stopped on request"));
         }
         Ok(())

@@ -38,6 +38,8 @@ pub struct Published {
     pub bytes: u64,
     /// Different reasons of failures.
     pub errors: Vec<String>,
+    /// How far a paced run ended behind its pace.
+    pub behind: Duration,
 }
 
 /// Every message is delivered or failed after this time: librdkafka's own delivery timeout is shorter.
@@ -84,6 +86,7 @@ pub fn publish(
         }
     }
     let before = after_earlier(publisher, run)?;
+    publisher.set_behind(Duration::ZERO);
     let mut resume = None;
     if sending.resume {
         resume = Some(Resume::find(publisher.options(), source, topics, sending.wire, run)?);
@@ -141,6 +144,7 @@ fn send_all(
                 let from = if resume.is_some() { *first } else { start };
                 let pacer = pacer.get_or_insert_with(|| Pacer::new(pace, from));
                 send_paced(publisher, topics, pacer, &outgoing, run)?;
+                publisher.set_behind(pacer.behind());
             }
         } else {
             for out in &outgoing {
@@ -314,7 +318,7 @@ fn settle(
 
 /// What happened between two reports.
 pub fn account(after: &Report, before: &Report, topics: &Topics) -> Published {
-    let mut published = Published::default();
+    let mut published = Published { behind: after.behind, ..Published::default() };
     for stream in Stream::ALL {
         let Some(now) = after.topics.get(topics.of(stream)) else { continue };
         let then = before.topics.get(topics.of(stream)).cloned().unwrap_or_default();

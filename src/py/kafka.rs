@@ -190,6 +190,7 @@ fn report<'py>(py: Python<'py>, done: &Published, began: Instant) -> PyResult<Bo
     report.set_item("resumed", done.resumed)?;
     report.set_item("bytes", done.bytes)?;
     report.set_item("seconds", began.elapsed().as_secs_f64())?;
+    report.set_item("behind", done.behind.as_secs_f64())?;
     report.set_item("errors", done.errors.clone())?;
     Ok(report)
 }

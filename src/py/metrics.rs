@@ -32,6 +32,14 @@ impl Metrics {
         &self.url
     }
 
+    fn refined(&self, seconds: f64, failed: bool) {
+        self.figures.refined(seconds, failed);
+    }
+
+    fn gold_lag(&self, table: &str, last: f64, median: f64, max: f64) {
+        self.figures.gold_lag(table, pipeline::GoldLag { last, median, max });
+    }
+
     fn render(&self) -> String {
         self.figures.render()
     }

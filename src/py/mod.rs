@@ -7,6 +7,8 @@ mod error;
 mod kafka;
 mod lake;
 mod metrics;
+mod oracle;
+mod silver;
 mod study;
 
 use pyo3::prelude::*;
@@ -63,13 +65,18 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<city::Batches>()?;
     module.add_class::<kafka::Producer>()?;
     module.add_class::<lake::Lake>()?;
+    module.add_class::<lake::Stop>()?;
     module.add_class::<metrics::Metrics>()?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(stream_fields, module)?)?;
     module.add_function(wrap_pyfunction!(wire_schema, module)?)?;
+    module.add_function(wrap_pyfunction!(silver::silver, module)?)?;
     module.add_function(wrap_pyfunction!(city::fault_defaults, module)?)?;
     module.add_function(wrap_pyfunction!(city::scenarios, module)?)?;
     module.add_function(wrap_pyfunction!(city::trace_options, module)?)?;
+    module.add_function(wrap_pyfunction!(oracle::grade, module)?)?;
+    module.add_function(wrap_pyfunction!(oracle::graded_tables, module)?)?;
+    module.add_function(wrap_pyfunction!(oracle::verdicts, module)?)?;
     module.add_function(wrap_pyfunction!(study::corridor, module)?)?;
     module.add_function(wrap_pyfunction!(study::exposure, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::describe_topics, module)?)?;

@@ -73,6 +73,30 @@ pub fn bronze_schema(stream: Stream) -> SchemaRef {
     Arc::clone(SCHEMAS[stream as usize].get_or_init(build))
 }
 
+/// The table of ranges of offsets that a topic had lost before they were read; it has no partitions.
+pub const GAP_TABLE: &str = "ingest_gap";
+
+/// The schema of `bronze.ingest_gap`.
+pub fn gap_schema() -> SchemaRef {
+    use DataType::{Int32, Int64, Utf8};
+    static SCHEMA: OnceLock<SchemaRef> = OnceLock::new();
+    let build = || {
+        Arc::new(Schema::new(vec![
+            column("stream", Utf8, "the stream whose records are lost"),
+            column("kafka_topic", Utf8, "topic"),
+            column("kafka_partition", Int32, "partition"),
+            column("from_offset", Int64, "the first lost offset: where reading should have gone on"),
+            column("to_offset", Int64, "the first offset that was left"),
+            column("offsets", Int64, "lost offsets; at most so many records, how many can't be known"),
+            column("cluster_id", Utf8, "id of the Kafka cluster"),
+            column("topic_id", Utf8, "id of the topic"),
+            column("pipeline", Utf8, "the pipeline that met the gap"),
+            column("found_at", time(), "when the row was written: at once, or after a crash by the next run"),
+        ]))
+    };
+    Arc::clone(SCHEMA.get_or_init(build))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

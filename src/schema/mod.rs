@@ -21,7 +21,7 @@ mod truth;
 mod vehicle;
 mod weather;
 
-pub use bronze::{BRONZE_PARTITIONS, LINEAGE, bronze_schema};
+pub use bronze::{BRONZE_PARTITIONS, GAP_TABLE, LINEAGE, bronze_schema, gap_schema};
 pub use events::{Events, Harm};
 pub use field::{Field, Kind, Origin};
 pub use ids::{CityId, EventId};

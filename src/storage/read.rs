@@ -1,7 +1,6 @@
 //! Reading a Parquet file back, one row group at a time.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -12,15 +11,24 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
 
+use super::Place;
+use super::remote::{RemoteChunks, RemoteFile, WHOLE_GROUP};
 use crate::error::{Context, ErrorKind, Result};
 
 /// An open file with its footer.
 #[derive(Debug)]
 pub struct ParquetFile {
-    path: PathBuf,
-    file: File,
+    place: Place,
+    source: Source,
     footer: ArrowReaderMetadata,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local(File),
+    Remote(Arc<RemoteFile>),
 }
 
 impl ParquetFile {
@@ -28,11 +36,24 @@ impl ParquetFile {
     ///
     /// # Errors
     /// `Store` where it is missing or no Parquet file.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).context(ErrorKind::Store, || format!("{} can't be opened", path.display()))?;
-        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())
-            .context(ErrorKind::Store, || format!("{} is no readable Parquet file", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, footer })
+    pub fn open(place: impl Into<Place>) -> Result<Self> {
+        let place = place.into();
+        let context = || format!("{place} is no readable Parquet file");
+        let options = ArrowReaderOptions::default();
+        let (source, footer) = match &place {
+            Place::Local(path) => {
+                let file = File::open(path).context(ErrorKind::Store, || format!("{place} can't be opened"))?;
+                let footer = ArrowReaderMetadata::load(&file, options).context(ErrorKind::Store, context)?;
+                (Source::Local(file), footer)
+            }
+            Place::Object(object) => {
+                let (file, metadata) =
+                    RemoteFile::open(&object.bucket().store, object.key()).context(ErrorKind::Store, context)?;
+                let footer = ArrowReaderMetadata::try_new(metadata, options).context(ErrorKind::Store, context)?;
+                (Source::Remote(Arc::new(file)), footer)
+            }
+        };
+        Ok(Self { place, source, footer })
     }
 
     /// The footer.
@@ -68,18 +89,35 @@ impl ParquetFile {
         batch_rows: usize,
         selection: Option<RowSelection>,
     ) -> Result<ParquetRecordBatchReader> {
-        let context = || format!("{} can't be read", self.path.display());
-        let file = self.file.try_clone().context(ErrorKind::Store, context)?;
         let schema = self.footer.schema();
         let roots: Vec<usize> = columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let mask = ProjectionMask::roots(self.footer.parquet_schema(), roots);
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
+        match &self.source {
+            Source::Local(file) => {
+                let file = file.try_clone().context(ErrorKind::Store, || format!("{} can't be read", self.place))?;
+                self.build(file, mask, batch_rows, selection)
+            }
+            Source::Remote(file) => {
+                let chunks = RemoteChunks::new(file, self.metadata(), &mask, WHOLE_GROUP);
+                self.build(chunks, mask, batch_rows, selection)
+            }
+        }
+    }
+
+    fn build<T: ChunkReader + 'static>(
+        &self,
+        input: T,
+        mask: ProjectionMask,
+        batch_rows: usize,
+        selection: Option<RowSelection>,
+    ) -> Result<ParquetRecordBatchReader> {
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.footer.clone())
             .with_projection(mask)
             .with_batch_size(batch_rows);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
-        builder.build().context(ErrorKind::Store, context)
+        builder.build().context(ErrorKind::Store, || format!("{} can't be read", self.place))
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -19,6 +20,17 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
         return Err(Error::internal("a blocking call of the lake was made from inside an async runtime"));
     }
     Ok(runtime(std::process::id())?.block_on(future))
+}
+
+/// Starts `future` on the crate's runtime.
+///
+/// # Errors
+/// As [`block_on`], but from any thread.
+pub(super) fn spawn<F>(future: F) -> Result<JoinHandle<F::Output>>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    Ok(runtime(std::process::id())?.spawn(future))
 }
 
 /// The runtime, for the process `pid`.

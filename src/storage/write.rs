@@ -1,6 +1,5 @@
 //! One Parquet file, written row group by row group and published whole.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,7 +10,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-use super::local::NewFile;
+use super::{NewObject, Place};
 use crate::error::{Context, ErrorKind, Result};
 
 /// The largest row group, encoded, in bytes.
@@ -35,7 +34,7 @@ impl Default for WriteOptions {
 
 /// A file that is being written; rows are encoded as they come, and leave memory with their row group.
 pub struct FileWriter {
-    writer: ArrowWriter<NewFile>,
+    writer: ArrowWriter<NewObject>,
     rows: u64,
 }
 
@@ -43,7 +42,7 @@ pub struct FileWriter {
 #[derive(Debug)]
 pub struct WrittenFile {
     /// Where it is.
-    pub path: PathBuf,
+    pub path: Place,
     /// Its rows.
     pub rows: u64,
     /// Its size, in bytes.
@@ -57,9 +56,9 @@ impl FileWriter {
     ///
     /// # Errors
     /// `Store` where the file can't be made; `Internal` for a type that Parquet has not.
-    pub fn create(target: &Path, schema: &Schema, options: &WriteOptions) -> Result<Self> {
+    pub fn create(target: impl Into<Place>, schema: &Schema, options: &WriteOptions) -> Result<Self> {
         let schema = with_field_ids(schema);
-        let file = NewFile::create(target)?;
+        let file = target.into().create()?;
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(&schema, options)?))?;
         Ok(Self { writer, rows: 0 })
     }
@@ -84,21 +83,21 @@ impl FileWriter {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    /// Memory that the open row group holds, in bytes.
+    /// Memory that the open row group holds, and what waits to be uploaded, in bytes.
     pub fn memory(&self) -> usize {
-        self.writer.memory_size()
+        self.writer.memory_size() + self.writer.inner().buffered()
     }
 
-    /// Completes the file, syncs it and gives it its name.
+    /// Completes the file, makes it durable and gives it its name.
     ///
     /// # Errors
     /// `Store` where it can't be written, or its name is taken.
     pub fn finish(mut self) -> Result<WrittenFile> {
         let metadata = self.writer.finish()?;
         let bytes = self.writer.bytes_written() as u64;
-        let file = self.writer.inner();
+        let file = self.writer.inner_mut();
         file.publish()?;
-        let path = file.target().to_owned();
+        let path = file.target().clone();
         Ok(WrittenFile { path, rows: self.rows, bytes, metadata })
     }
 }
@@ -187,7 +186,7 @@ mod tests {
         let schema = bronze_schema(Stream::Reference);
         let folder = tempfile::tempdir().unwrap();
         let mut writer =
-            FileWriter::create(&folder.path().join("x.parquet"), &schema, &WriteOptions::default()).unwrap();
+            FileWriter::create(folder.path().join("x.parquet"), &schema, &WriteOptions::default()).unwrap();
         writer.write(&RecordBatch::new_empty(Arc::clone(&schema))).unwrap();
         let file = writer.finish().unwrap();
         let root = file.metadata.file_metadata().schema_descr().root_schema().clone();
@@ -205,7 +204,7 @@ mod tests {
         let schema = Schema::new(vec![Field::new("x", DataType::Int64, true)]);
         let folder = tempfile::tempdir().unwrap();
         let options = WriteOptions { row_group_bytes: 64 << 10, ..WriteOptions::default() };
-        let mut writer = FileWriter::create(&folder.path().join("x.parquet"), &schema, &options).unwrap();
+        let mut writer = FileWriter::create(folder.path().join("x.parquet"), &schema, &options).unwrap();
         // Numbers without a pattern, so that they do not shrink.
         let mut state = 1_i64;
         for _ in 0..20 {
@@ -218,7 +217,7 @@ mod tests {
         }
         let file = writer.finish().unwrap();
         assert_eq!(file.rows, 200_000);
-        assert_eq!(file.bytes, std::fs::metadata(&file.path).unwrap().len());
+        assert_eq!(file.bytes, file.path.size().unwrap());
         assert!(file.metadata.num_row_groups() > 10, "{}", file.metadata.num_row_groups());
         for group in file.metadata.row_groups() {
             assert!(group.compressed_size() < 2 * (64 << 10) + 80_000, "{}", group.compressed_size());

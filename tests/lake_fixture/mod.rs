@@ -9,9 +9,12 @@ use std::sync::atomic::AtomicBool;
 use _core::error::Result;
 use _core::lake::{BronzeOptions, BronzeWriter, Lake, SilverReport};
 use _core::schema::{CityId, Decoded, EventId, Records, SourceId, Stream};
-use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, Schema};
 use serde_json::{Value, json};
 
 /// 2026-06-01T00:00:00Z [ms].
@@ -119,6 +122,78 @@ pub fn records_at(stream: Stream, partition: i32, offsets: &[i64], rows: &[Optio
         error_reason: vec!["truncated"; bad.len()],
         error_detail: vec!["the text ends at byte 6".into(); bad.len()],
         bad,
+    };
+    (records, decoded)
+}
+
+/// An event of the gps stream that is made without JSON, where there are many.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gps {
+    /// Its place among all; devices take turns.
+    pub number: u64,
+    /// Days after the first.
+    pub day: i64,
+    /// Another content under the same id.
+    pub other: bool,
+}
+
+/// Devices of [`gps_records`].
+pub const DEVICES: u64 = 2_000;
+
+/// Records of one partition from `offset` on with these events; equal ones are copies of each other.
+pub fn gps_records(partition: i32, offset: i64, events: &[Gps]) -> (Records, Decoded) {
+    let stream = Stream::Gps;
+    let rows = events.len();
+    let id = |e: &Gps| {
+        let (entity, counter) = ((e.number % DEVICES) as u32, e.number / DEVICES);
+        EventId { city: CityId(7), stream, entity, counter }.to_text()
+    };
+    let time = |late: i64| {
+        let ms = |e: &Gps| START_MS + e.day * 86_400_000 + (e.number / DEVICES) as i64 * 1000 + late;
+        TimestampMicrosecondArray::from_iter_values(events.iter().map(|e| ms(e) * 1000)).with_timezone("UTC")
+    };
+    // A copy has the same content, so values depend on the event alone.
+    let value = |e: &Gps| (e.number.wrapping_mul(2_654_435_761) >> 8 & 0xffff) as f64 / 65_536.0;
+    let reals = |of: &dyn Fn(&Gps) -> f64| Arc::new(Float64Array::from_iter_values(events.iter().map(of))) as ArrayRef;
+    let texts =
+        |of: &dyn Fn(&Gps) -> String| Arc::new(StringArray::from_iter_values(events.iter().map(of))) as ArrayRef;
+    let degrees = ListArray::from_iter_primitive::<Float64Type, _, _>(
+        events.iter().map(|e| Some([Some(51.4 + value(e) / 5.0), Some(-0.3 + value(e) / 4.0)])),
+    );
+    let mut fields: Vec<_> = stream.wire_schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("rescued", DataType::Utf8, true)));
+    let schema = Arc::new(Schema::new(fields));
+    let directions = ["North", "North-East", "East", "South-East", "South", "South-West", "West", "North-West"];
+    let columns: Vec<ArrayRef> = vec![
+        texts(&id),
+        texts(&|e| format!("veh-{:06}", e.number % DEVICES)),
+        Arc::new(time(0)),
+        reals(&|e| value(e) * 120.0 + f64::from(u8::from(e.other))),
+        texts(&|e| directions[(e.number % 8) as usize].into()),
+        texts(&|e| ["Car", "Car", "Van", "Goods"][(e.number % 4) as usize].into()),
+        Arc::new(time(250)),
+        cast(&degrees, schema.field(7).data_type()).unwrap(),
+        reals(&|e| value(e) * 360.0),
+        reals(&|e| 2.0 + value(e)),
+        texts(&|e| ["3D", "2D"][usize::from(e.number.is_multiple_of(50))].into()),
+        Arc::new(StringArray::new_null(rows)),
+    ];
+    let records = Records {
+        partition,
+        offsets: (offset..offset + rows as i64).collect::<Vec<_>>().into(),
+        timestamps: TimestampMicrosecondArray::from_value(START_MS * 1000, rows).with_timezone("UTC"),
+        keys: BinaryArray::new_null(rows),
+        values: BinaryArray::new_null(rows),
+        headers: StringArray::new_null(rows),
+    };
+    let decoded = Decoded {
+        stream,
+        good: (0..rows as u32).collect(),
+        batch: RecordBatch::try_new(schema, columns).unwrap(),
+        bad: vec![],
+        error_stage: vec![],
+        error_reason: vec![],
+        error_detail: vec![],
     };
     (records, decoded)
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Settings of the person who runs the tests must not change them; and no test may write into the repository."""
     for name in os.environ:
-        if name.startswith("CITYSTREAM_") or name.endswith("_TOPIC") or name == "KAFKA_BOOTSTRAP_SERVERS":
+        if name.startswith(("CITYSTREAM_", "AWS_")) or name.endswith("_TOPIC") or name == "KAFKA_BOOTSTRAP_SERVERS":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -100,6 +100,25 @@ def broker() -> Iterator[Any]:
     import services
 
     with services.kafka() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A local Spark that reads Kafka and Delta tables."""
+    from services.spark import spark
+
+    session = spark()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Any]:
+    """A real S3 server, SeaweedFS."""
+    import services
+
+    with services.s3() as running:
         yield running
 
 

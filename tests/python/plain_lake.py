@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from citystream import gold, sql
+from citystream import refresh as refreshing
+from citystream.spans import Spans, instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +68,17 @@ COLUMNS = {
         {_BRONZE}
     """,
     **{f"bronze.{s}": f"id varchar, {_BRONZE}" for s in ("vehicle", "gps", "traffic", "weather", "emergency")},
+    "gold.road_5min": """
+        road_id varchar, window_start timestamptz, window_end timestamptz, road_name varchar, road_class varchar,
+        district varchar, free_flow_kmh double, probe_reports bigint, probe_vehicles bigint, speed_kmh double,
+        speed_ratio double, travel_time_index double, level_of_service varchar, camera_intervals bigint,
+        vehicle_count bigint, flow_vehh double, camera_speed_kmh double, window_date date
+    """,
+    "gold.vehicle_hourly": """
+        device_id varchar, window_start timestamptz, window_end timestamptz, vehicle_type varchar, fuel_type varchar,
+        reports bigint, probe_reports bigint, under_way_s double, stopped_s double, speed_kmh double,
+        max_speed_kmh double, odometer_min_km double, odometer_max_km double, window_date date
+    """,
     "dim.road": """
         road_id varchar, road_name varchar, road_class varchar, district varchar, length_m double, lanes int,
         free_flow_kmh double, geometry double[][], updated_at timestamptz
@@ -78,6 +92,10 @@ COLUMNS = {
         updated_at timestamptz
     """,
 }
+
+
+def _text(us: int) -> str:
+    return instant(us).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @cache
@@ -132,7 +150,17 @@ class PlainLake:
             where = " and ".join(f"{p} = '{v}'" for p, v in partition.items()) or "true"
             body = f"select * {'exclude (' + ', '.join(parts) + ')' if parts else ''} from fresh where {where}"
             con.execute(f"copy ({body}) to '{path}' (format parquet)")
-            self.files[name].append({"path": str(path), "partition": partition})
+            self.files[name].append(self.described(name, path, partition))
+
+    def described(self, name: str, path: Path, partition: Mapping[str, str]) -> dict[str, Any]:
+        """What the log would say of a file: its rows, and the bounds of its times."""
+        columns = columns_of(name) if name in COLUMNS else [column.name for column in self.queries[name].columns]
+        times = [t for t in gold.DATE_OF if t in columns]
+        bounds = "".join(f", epoch_us(min({t})), epoch_us(max({t}))" for t in times)
+        rows, *found = self.con.execute(f"select count(*){bounds} from read_parquet('{path}')").fetchall()[0]
+        low, high = ({t: _text(us) for t, us in zip(times, found[n::2], strict=True) if us is not None} for n in (0, 1))
+        stats = json.dumps({"numRecords": rows, "minValues": low, "maxValues": high})
+        return {"path": str(path), "partition": partition, "rows": rows, "stats": stats}
 
     def partitions(self, name: str) -> list[str]:
         """The table's partition columns."""
@@ -154,10 +182,10 @@ class PlainLake:
         """The table's rows for these window dates (none: the whole table), in the order of its key."""
         query = self.queries[name]
         sources = {source.table: self.snapshot(source.table) for source in query.sources}
-        spans = list(gold.runs({dt.date.fromisoformat(date) for date in dates})) if query.window else [None]
+        spans = Spans.of_dates(dt.date.fromisoformat(date) for date in dates) if query.window else None
         with gold.connect() as con:
-            gold.run(con, query, sources, spans)
-            gold._verify(con, query, {dt.date.fromisoformat(date) for date in dates} if query.window else None)
+            refreshing.run(con, query, sources, spans)
+            refreshing.verify(con, query, spans)
             times = {c.name for c in query.columns if c.type == "timestamp"}
             listed = ", ".join(f"epoch_us({c.name})" if c.name in times else c.name for c in query.columns)
             rows = con.execute(f"select {listed} from citystream_result order by {', '.join(query.key)}").fetchall()

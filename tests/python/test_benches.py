@@ -15,6 +15,7 @@ from benches.figure import Figure
 from benches.figures import FIGURES
 from benches.figures.arrow import without
 from benches.figures.codec import estimate, message_size
+from benches.figures.gold import cost
 from benches.figures.ingest import consumer_report
 from benches.figures.kafka import perf_report
 from benches.figures.movement import samples
@@ -63,6 +64,11 @@ def test_parts_are_compared_with_the_whole():
     outcomes = [Outcome("1 part", [sample(cpu=2.0)]), Outcome("4 parts", [sample(cpu=2.2)])]
     assert sums(outcomes) == "CPU of all parts together, over one part's: 1.10 × in 4 parts."
     assert sums([outcomes[0], Outcome("4 parts", failure="broke")]) == "Not everything was measured."
+
+
+def test_an_increment_is_a_share_of_the_whole():
+    assert cost(200.0, "after 10 rows", 5.0) == "after 10 rows: 2.5 % of the CPU-seconds of all of gold."
+    assert cost(None, "after 10 rows", 5.0) == cost(1.0, "after 10 rows", None) == "after 10 rows: not measured."
 
 
 def test_a_start_is_taken_off_round_by_round():

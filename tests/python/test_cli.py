@@ -17,7 +17,8 @@ import citystream as cs
 SMALL = ("--vehicles", "60", "--start", "2026-06-01T07:00Z", "--duration", "1h")
 COMMANDS = (
     ("demo",), ("simulate",), ("ingest",), ("refine",), ("query",), ("tables",), ("lake", "check"),
-    ("topics", "create"), ("topics", "describe"), ("config",), ("jobs", "copy"), ("realism",),
+    ("lake", "compact"), ("lake", "vacuum"), ("lake", "checkpoint"), ("lake", "retain"), ("lake", "init"),
+    ("topics", "create"), ("topics", "describe"), ("config",), ("jobs", "copy"), ("realism",), ("grade",),
 )  # fmt: skip
 
 
@@ -174,9 +175,9 @@ class TestLake:
         assert "The first 3 rows" in done.out
         done = citystream("tables", small_lake.path, "--json")
         assert len(done.json["tables"]) == len(small_lake.tables())
-        assert citystream("tables", small_lake.path).out.count("gold.") == 5
+        assert citystream("tables", small_lake.path).out.count("gold.") == 9
         done = citystream("lake", "check", small_lake.path, "--json")
-        assert (done.status, done.json) == (0, {"sound": True, "problems": []})
+        assert (done.status, done.json["sound"], done.json["problems"]) == (0, True, [])
 
     def test_check_finds_a_missing_file(self, citystream, tmp_path, city):
         lake = cs.Lake(tmp_path / "lake")

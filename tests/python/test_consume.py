@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 import citystream as cs
@@ -191,3 +192,88 @@ def test_a_topic_that_is_recreated_while_it_is_followed_ends_the_run(broker, top
         lake.ingest(servers, topics=topics)
     report = lake.ingest(servers, topics=topics, new_epoch=True)
     assert report.records == (150 if longer else 50)
+
+
+def retention_takes(servers, topic, before, partition=0):
+    """What a topic's retention does."""
+    admin = AdminClient({"bootstrap.servers": servers})
+    place = TopicPartition(topic, partition, before)
+    admin.delete_records([place])[place].result()
+
+
+def test_a_gap_is_an_error_or_a_row(broker, topics, tmp_path, citystream):
+    servers = broker.bootstrap_servers
+    rows = list(gps().rows("gps"))
+    lake = cs.Lake(tmp_path / "lake")
+
+    def send(some):
+        with cs.Publisher(servers, topics=topics, create_topics=1) as kafka:
+            for row in some:
+                kafka.send("gps", row)
+
+    send(rows[:100])
+    retention_takes(servers, topics["gps"], 10)
+    # Nobody has waited for what was gone before the first run.
+    report = lake.ingest(servers, topics=topics, on_gap="record")
+    assert (report.records, report.gaps) == (90, ())
+    send(rows[100:200])
+    retention_takes(servers, topics["gps"], 130)
+    with pytest.raises(cs.GapError, match=r"is 100, but the log now starts at 130; 30 offsets .*--on-gap record"):
+        lake.ingest(servers, topics=topics)
+    assert lake.table("bronze.ingest_gap").row_count == 0
+    report = lake.ingest(servers, topics=topics, on_gap="record")
+    (lost,) = report.gaps
+    assert (lost.topic, lost.partition, lost.start, lost.end) == (topics["gps"], 0, 100, 130)
+    assert any("offsets 100 to 129 were gone" in warning for warning in report.warnings)
+    assert report.records == 70
+    # Neither the rule for gaps nor a second run adds anything.
+    for rule in ("record", "error"):
+        again = lake.ingest(servers, topics=topics, on_gap=rule)
+        assert (again.records, again.gaps) == (0, ())
+    # By the command line.
+    send(rows[200:250])
+    retention_takes(servers, topics["gps"], 250)
+    flags = [part for stream, topic in topics.items() for part in ("--topic", f"{stream}={topic}")]
+    done = citystream(
+        "ingest", str(tmp_path / "lake"), "--bootstrap-servers", servers, *flags, "--on-gap", "record", "--json"
+    )
+    assert done.status == 0, done.err
+    assert done.json["gaps"] == [{"topic": topics["gps"], "partition": 0, "start": 200, "end": 250}]
+    assert "were gone before they were read" in done.err
+    found = lake.query(
+        "select stream, kafka_topic, kafka_partition, from_offset, to_offset, offsets, found_at is not null "
+        "from bronze.ingest_gap order by from_offset"
+    ).fetchall()
+    place = ("gps", topics["gps"], 0)
+    assert found == [(*place, 100, 130, 30, True), (*place, 200, 250, 50, True)]
+    assert lake.query("select count(*), max(kafka_offset) from bronze.gps").fetchall() == [(160, 199)]
+    assert lake.check() == []
+
+
+def test_gaps_in_several_partitions_are_passed_by_a_run_that_follows(broker, topics, tmp_path):
+    servers = broker.bootstrap_servers
+    rows = list(gps().rows("gps"))
+    stop = threading.Event()
+    lake = cs.Lake(tmp_path / "lake")
+    with cs.Publisher(servers, topics=topics, create_topics=2) as kafka:
+        for row in rows[:200]:
+            kafka.send("gps", row)
+        kafka.flush()
+        lake.ingest(servers, topics=topics)
+        for row in rows[200:]:
+            kafka.send("gps", row)
+    positions = dict(lake.query("select kafka_partition, max(kafka_offset) + 1 from bronze.gps group by 1").fetchall())
+    for partition, end in positions.items():
+        retention_takes(servers, topics["gps"], end + 5, partition)
+    wanted = len(rows) - 200 - 10
+    report = lake.ingest(
+        servers,
+        topics=topics,
+        on_gap="record",
+        follow=True,
+        stop=stop,
+        progress=lambda state: stop.set() if state["done"] >= wanted else None,
+    )
+    assert sorted((gap.partition, gap.end - gap.start) for gap in report.gaps) == [(0, 5), (1, 5)]
+    assert (report.records, stop.is_set()) == (wanted, True)
+    assert lake.check() == []

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from cities import small
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from test_kafka import consume
 
@@ -37,19 +36,6 @@ pytestmark = [
 ]
 
 SECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
-
-
-@pytest.fixture(scope="module")
-def spark():
-    session = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "1")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
 
 
 @pytest.fixture(scope="module")

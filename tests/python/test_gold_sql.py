@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+import duckdb
 import pytest
 from plain_lake import PlainLake, at
 
-from citystream import gold
+from citystream.spans import Spans, micros
 
 DAY = "2026-06-01"
+SECOND = dt.timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -371,6 +373,313 @@ class TestDataQualityHourly:
         }
 
 
+class TestHotspot:
+    def trip(self, device, start, speeds, road="r1", cell="c1", **more):
+        """Reports every 10 s, of which all but the first and the last are under way."""
+        return [
+            {**report(device, start, speed, road), "id": f"{device} {n}", "event_time": at(start) + 10 * n * SECOND,
+             "h3_cell": cell, "lat": 1.0 + n, "lon": 2.0, **more}
+            for n, speed in enumerate(speeds)
+        ]  # fmt: skip
+
+    def test_delay_and_rank(self, lake):
+        lake.add("dim.road", {"road_id": "r1", "free_flow_kmh": 50.0})
+        lake.add(
+            "silver.vehicle",
+            *self.trip("a", "00:00:00", [0.0, 20.0, 20.1, 60.0, 0.0]),
+            *self.trip("b", "00:01:00", [0.0, 10.0, 0.0]),
+            *self.trip("c", "00:01:00", [0.0, 5.0, 0.0]),
+            # On a road that nobody knows.
+            *self.trip("d", "00:02:00", [0.0, 1.0, 1.0, 0.0], road="r9", cell="c2"),
+            *self.trip("e", "00:15:00", [0.0, 50.0, 0.0], cell="c0"),
+        )
+        step = {"event_time": at("00:14:59"), "h3_cell": "c1"}
+        lake.add(
+            "silver.emergency",
+            {**step, "id": "1", "incident_id": "i1"},
+            {**step, "id": "2", "incident_id": "i1"},
+            {**step, "id": "3", "incident_id": "i2"},
+            {**step, "id": "4", "incident_id": "i3", "event_time": at("00:15:00")},
+            {**step, "id": "5", "incident_id": "i4", "h3_cell": "c7"},
+        )
+        later, slow, unknown = lake.compute("gold.hotspot_h3_15min", DAY)
+        assert slow == {
+            "h3_cell": "c1",
+            "window_start": at("00:00:00"),
+            "window_end": at("00:15:00"),
+            "lat": pytest.approx((2.0 + 3.0 + 4.0 + 2.0 + 2.0) / 5),
+            "lon": 2.0,
+            "probe_reports": 5,
+            "probe_vehicles": 3,
+            "speed_kmh": pytest.approx((20.0 + 20.1 + 60.0 + 10.0 + 5.0) / 5),
+            "free_flow_kmh": 50.0,
+            "speed_ratio": pytest.approx(115.1 / 250),
+            "rated_reports": 5,
+            "slow_reports": 3,  # 20 km/h is 0.40 of 50, 20.1 is above
+            "slow_share": 0.6,
+            "delay_s": pytest.approx(10 * (0.6 + (1 - 20.1 / 50) + 0 + 0.8 + 0.9)),
+            "incidents": 2,
+            "hotspot": True,
+            "hotspot_rank": 1,
+            "window_date": dt.date(2026, 6, 1),
+        }
+        assert picked(unknown, "h3_cell", "probe_reports", "speed_kmh", "speed_ratio", "slow_share", "delay_s") == {
+            "h3_cell": "c2",
+            "probe_reports": 2,
+            "speed_kmh": 1.0,
+            "speed_ratio": None,
+            "slow_share": None,
+            "delay_s": None,
+        }
+        assert picked(unknown, "rated_reports", "incidents", "hotspot", "hotspot_rank", "free_flow_kmh") == {
+            "rated_reports": 0,
+            "incidents": 0,
+            "hotspot": False,
+            "hotspot_rank": 2,
+            "free_flow_kmh": None,
+        }
+        assert picked(later, "window_start", "slow_reports", "delay_s", "hotspot_rank") == {
+            "window_start": at("00:15:00"),
+            "slow_reports": 0,
+            "delay_s": 0.0,
+            "hotspot_rank": 1,
+        }
+
+    def test_ties_in_rank_go_to_more_reports_then_to_the_lower_cell(self, lake):
+        for device, cell, speeds in (("a", "c3", [0, 9, 0]), ("b", "c2", [0, 9, 0]), ("c", "c9", [0, 9, 9, 0])):
+            lake.add("silver.vehicle", *self.trip(device, "00:00:00", speeds, cell=cell))
+        ranks = {row["h3_cell"]: row["hotspot_rank"] for row in lake.compute("gold.hotspot_h3_15min", DAY)}
+        assert ranks == {"c9": 1, "c2": 2, "c3": 3}
+
+    @pytest.mark.parametrize(("slow", "free", "hotspot"), [(2, 2, True), (2, 3, False), (1, 1, False)])
+    def test_half_of_the_reports_of_three_vehicles_make_a_hotspot(self, lake, slow, free, hotspot):
+        lake.add("dim.road", {"road_id": "r1", "free_flow_kmh": 50.0})
+        for n in range(slow + free):
+            lake.add("silver.vehicle", *self.trip(f"v{n}", "00:00:00", [0.0, 10.0 if n < slow else 50.0, 0.0]))
+        (row,) = lake.compute("gold.hotspot_h3_15min", DAY)
+        assert (row["probe_vehicles"], row["hotspot"]) == (slow + free, hotspot)
+
+
+class TestVehicleHourlyAndFleetDaily:
+    def test_an_hour_of_a_vehicle(self, lake):
+        def said(time, speed, odometer, device="a"):
+            return {
+                **report(device, time, speed),
+                "odometer_km": odometer,
+                "vehicle_type": "Van",
+                "fuel_type": "Petrol",
+            }
+
+        lake.add(
+            "silver.vehicle",
+            said("00:59:40", 0.0, 10.0),
+            said("00:59:50", 40.0, 10.1),
+            # Into the next hour; its clock is half a second late.
+            said("01:00:00.500", 50.0, 10.2),
+            said("01:00:10", 4.9, 10.3),
+            said("01:00:20", 70.0, 10.5),
+            said("02:00:20", 0.0, 10.5),
+        )
+        first, second, parked = lake.compute("gold.vehicle_hourly", DAY)
+        assert picked(first, "window_start", "reports", "probe_reports", "under_way_s", "speed_kmh") == {
+            "window_start": at("00:00:00"),
+            "reports": 2,
+            "probe_reports": 1,
+            "under_way_s": pytest.approx(10.25),
+            "speed_kmh": 40.0,
+        }
+        assert second == {
+            "device_id": "a",
+            "window_start": at("01:00:00"),
+            "window_end": at("02:00:00"),
+            "vehicle_type": "Van",
+            "fuel_type": "Petrol",
+            "reports": 3,
+            "probe_reports": 2,
+            "under_way_s": pytest.approx(10 + 9.75),
+            "stopped_s": pytest.approx(9.75),
+            "speed_kmh": pytest.approx((50.0 + 4.9) / 2),
+            "max_speed_kmh": 70.0,
+            "odometer_min_km": 10.2,
+            "odometer_max_km": 10.5,
+            "window_date": dt.date(2026, 6, 1),
+        }
+        assert picked(parked, "reports", "probe_reports", "under_way_s", "stopped_s", "speed_kmh") == {
+            "reports": 1,
+            "probe_reports": 0,
+            "under_way_s": 0.0,
+            "stopped_s": 0.0,
+            "speed_kmh": None,
+        }
+
+    def test_a_day_of_the_fleet(self, lake):
+        def hour(device, time, reports, probes, seconds, speed, low, high, kind="Car", fuel="Petrol"):
+            return {
+                "device_id": device, "window_start": at(time), "vehicle_type": kind, "fuel_type": fuel,
+                "reports": reports, "probe_reports": probes, "under_way_s": seconds, "stopped_s": seconds / 4,
+                "speed_kmh": speed, "max_speed_kmh": 2.0 * (speed or 0),
+                "odometer_min_km": low, "odometer_max_km": high,
+            }  # fmt: skip
+
+        lake.add(
+            "gold.vehicle_hourly",
+            hour("a", "07:00:00", 20, 10, 100.0, 30.0, 5.0, 8.0),
+            hour("a", "08:00:00", 40, 30, 300.0, 50.0, 8.5, 15.0),
+            hour("b", "08:00:00", 10, 10, 100.0, 20.0, 0.0, 1.0),
+            hour("c", "08:00:00", 1, 0, 0.0, None, 7.0, 7.0),
+            hour("d", "08:00:00", 1, 0, 0.0, None, 7.0, 7.0, "Goods", "Diesel"),
+            hour("a", "2026-06-02 00:00:00", 5, 4, 40.0, 10.0, 15.0, 16.0),
+        )
+        used, idle = lake.compute("gold.fleet_daily", DAY)
+        assert used == {
+            "vehicle_type": "Car",
+            "fuel_type": "Petrol",
+            "window_start": at("00:00:00"),
+            "window_end": at("2026-06-02 00:00:00"),
+            "vehicles": 3,
+            "vehicles_used": 2,
+            "reports": 71,
+            "probe_reports": 50,
+            "distance_km": 11.0,
+            "distance_per_vehicle_km": 5.5,
+            "under_way_h": pytest.approx(500 / 3600),
+            "stopped_share": 0.25,
+            "speed_kmh": pytest.approx((300 + 1500 + 200) / 50),
+            "max_speed_kmh": 100.0,
+            "peak_vehicles": 2,
+            "utilisation": pytest.approx(500 / (86_400 * 3)),
+            "window_date": dt.date(2026, 6, 1),
+        }
+        assert picked(idle, "vehicle_type", "vehicles", "vehicles_used", "distance_per_vehicle_km", "speed_kmh") == {
+            "vehicle_type": "Goods",
+            "vehicles": 1,
+            "vehicles_used": 0,
+            "distance_per_vehicle_km": None,
+            "speed_kmh": None,
+        }
+        assert picked(idle, "stopped_share", "peak_vehicles", "utilisation") == {
+            "stopped_share": None,
+            "peak_vehicles": 0,
+            "utilisation": 0.0,
+        }
+
+
+class TestWeatherImpact:
+    def traffic(self, road, time, reports, speed, **more):
+        row = {
+            "road_id": road,
+            "window_start": at(time),
+            "road_class": "street",
+            "district": "North",
+            "speed_kmh": speed,
+        }
+        return {**row, "free_flow_kmh": 50.0, "probe_reports": reports, "camera_intervals": 0, **more}
+
+    def reading(self, station, time, condition, rain=0.0, temperature=10.0):
+        return {
+            "id": f"{station} {time}", "device_id": station, "event_time": at(time), "weather_condition": condition,
+            "precipitation_mmh": rain, "temperature_c": temperature, "wind_speed_kmh": 8.0, "visibility_m": 4000.0,
+        }  # fmt: skip
+
+    def test_traffic_beside_its_weather(self, lake):
+        lake.add("dim.station", {"station_id": "s1", "district": "North"}, {"station_id": "s2", "district": "South"})
+        lake.add("dim.road", {"road_id": "r1", "district": "North", "road_class": "street"})
+        lake.add(
+            "gold.road_5min",
+            self.traffic("r1", "08:00:00", 30, 40.0, camera_intervals=5, vehicle_count=60),
+            self.traffic("r1", "08:55:00", 10, 20.0),
+            self.traffic("r2", "08:30:00", 0, None, camera_intervals=5, vehicle_count=7),
+            self.traffic("r3", "08:30:00", 5, 0.5, road_class="motorway", free_flow_kmh=100.0),
+            self.traffic("r4", "08:30:00", 5, 0.5, district=None, road_class=None),
+            self.traffic("r5", "08:30:00", 10, 60.0, district="Centre"),
+            self.traffic("r1", "09:00:00", 10, 50.0),
+        )
+        lake.add(
+            "silver.weather",
+            self.reading("s1", "08:00:00", "Rain", 3.0, 9.0),
+            self.reading("s1", "08:59:00", "Snow", 5.0, 11.0),
+            self.reading("s2", "08:10:00", "Clear"),
+            self.reading("s2", "08:20:00", "Clear"),
+            self.reading("s9", "08:20:00", "Clear"),
+        )
+        step = {"event_time": at("08:30:00"), "status": "Reported", "road_id": "r1", "incident_type": "Accident"}
+        lake.add(
+            "silver.emergency",
+            {**step, "id": "1", "incident_id": "i1"},
+            {**step, "id": "2", "incident_id": "i1", "status": "Dispatched"},
+            {**step, "id": "3", "incident_id": "i2", "incident_type": "Fire"},
+            {**step, "id": "4", "incident_id": "i3", "status": "Resolved"},
+            {**step, "id": "5", "incident_id": "i4", "road_id": "r2"},
+        )
+        centre, motorway, street, later = lake.compute("gold.weather_impact", DAY)
+        assert street == {
+            "district": "North",
+            "road_class": "street",
+            "window_start": at("08:00:00"),
+            "window_end": at("09:00:00"),
+            "weather_readings": 2,
+            "weather_local": True,
+            "weather_condition": "Snow",  # as often as Rain, and worse
+            "temperature_c": 10.0,
+            "precipitation_mmh": 4.0,
+            "wind_speed_kmh": 8.0,
+            "visibility_m": 4000.0,
+            "intensity": "heavy",
+            "capacity_factor": 0.8896,
+            "roads": 1,
+            "probe_reports": 40,
+            "speed_kmh": 35.0,
+            "free_flow_kmh": 50.0,
+            "speed_ratio": 0.7,
+            "travel_time_index": pytest.approx(50 / 35),
+            "camera_intervals": 10,
+            "vehicle_count": 67,
+            "incidents": 2,
+            "accidents": 1,
+            "window_date": dt.date(2026, 6, 1),
+        }
+        assert picked(motorway, "road_class", "travel_time_index", "speed_ratio", "vehicle_count", "incidents") == {
+            "road_class": "motorway",
+            "travel_time_index": None,
+            "speed_ratio": 0.005,
+            "vehicle_count": None,
+            "incidents": 0,
+        }
+        # No station of its own: all five readings of the hour.
+        assert picked(centre, "district", "weather_readings", "weather_local", "weather_condition", "intensity") == {
+            "district": "Centre",
+            "weather_readings": 5,
+            "weather_local": False,
+            "weather_condition": "Clear",
+            "intensity": "none",
+        }
+        assert picked(centre, "travel_time_index", "capacity_factor") == {
+            "travel_time_index": 1.0,
+            "capacity_factor": 1.0,
+        }
+        assert picked(later, "window_start", "weather_readings", "weather_local", "weather_condition", "intensity") == {
+            "window_start": at("09:00:00"),
+            "weather_readings": 0,
+            "weather_local": None,
+            "weather_condition": None,
+            "intensity": None,
+        }
+        assert later["capacity_factor"] is None
+
+    @pytest.mark.parametrize(
+        ("condition", "rate", "intensity", "factor"),
+        [("Rain", 2.54, "light", 0.9799), ("Rain", 2.55, "moderate", 0.9276), ("Rain", 6.35, "moderate", 0.9276),
+         ("Rain", 6.36, "heavy", 0.8587), ("Snow", 1.27, "light", 0.9571), ("Snow", 1.28, "moderate", 0.9134),
+         ("Snow", 2.55, "heavy", 0.8896), ("Snow", 12.7, "heavy", 0.8896), ("Snow", 12.8, "very heavy", 0.7757),
+         ("Fog", 0.0, "none", 1.0), ("Cloudy", 0.0, "none", 1.0)],
+    )  # fmt: skip
+    def test_intensity_by_its_thresholds(self, lake, condition, rate, intensity, factor):
+        lake.add("gold.road_5min", self.traffic("r1", "08:00:00", 1, 1.0))
+        lake.add("silver.weather", self.reading("s1", "08:00:00", condition, rate))
+        (row,) = lake.compute("gold.weather_impact", DAY)
+        assert picked(row, "intensity", "capacity_factor") == {"intensity": intensity, "capacity_factor": factor}
+
+
 class TestDimensions:
     def test_the_last_row_of_each_id_wins(self, lake):
         def sent(offset, key, kind, value, time="00:00:00"):
@@ -421,7 +730,7 @@ class TestDimensions:
 
 
 def test_every_table_computes_over_an_empty_lake(lake):
-    assert len(lake.queries) == 9
+    assert len(lake.queries) == 13
     for name in lake.queries:
         assert lake.compute(name, DAY) == [], name
 
@@ -436,17 +745,39 @@ def test_the_answer_does_not_depend_on_the_machines_time_zone(lake, monkeypatch)
     }
 
 
-def test_a_snapshot_leaves_out_files_of_other_dates(lake):
-    lake.add("silver.weather", {"id": "1", "device_id": "s1", "event_time": at("00:10:00"), "aqi": 10})
-    lake.add("silver.weather", {"id": "2", "device_id": "s1", "event_time": at("2026-06-03 00:10:00"), "aqi": 10})
+def test_a_snapshot_leaves_out_files_of_other_times(lake):
+    reading = {"id": "1", "device_id": "s1", "aqi": 10}
+    lake.add("silver.weather", {**reading, "event_time": at("00:10:00")}, {**reading, "event_time": at("00:20:00")})
+    lake.add("silver.weather", {**reading, "event_time": at("08:00:00")})
+    lake.add("silver.weather", {**reading, "event_time": at("2026-06-03 00:10:00")})
     snapshot = lake.snapshot("silver.weather")
-    chosen = snapshot.between("event_time", at("00:00:00"), at("2026-06-02 00:00:00"))
-    assert [f["partition"] for f in chosen] == [{"event_date": "2026-06-01"}]
+
+    def found(*pairs):
+        return snapshot.holding("event_time", Spans.of((micros(at(a)), micros(at(b))) for a, b in pairs))
+
+    first, second, third = snapshot.files
+    assert found(("00:12:00", "00:15:00")) == [first]
+    assert found(("00:20:01", "08:00:00")) == []
+    assert found(("00:20:00", "08:00:01")) == [first, second]
+    assert found(("00:00:00", "00:10:00"), ("2026-06-02 00:00:00", "2026-06-05 00:00:00")) == [third]
     # Nothing is known of another column.
-    assert len(snapshot.between("sent_at", at("00:00:00"), at("2026-06-02 00:00:00"))) == 2
+    assert snapshot.holding(None, Spans()) == snapshot.files
+    # Without statistics there is the partition.
+    for file in snapshot.files:
+        file["stats"] = None
+    assert found(("12:00:00", "13:00:00")) == [first, second]
 
 
-def test_runs_join_neighbouring_days():
-    dates = {dt.date(2026, 6, d) for d in (1, 2, 5, 7, 8)}
-    assert [(a.day, b.day) for a, b in gold.runs(dates)] == [(1, 3), (5, 6), (7, 9)]
-    assert list(gold.runs(set())) == []
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 101, 200])
+def test_percentiles_are_those_of_every_value(lake, count):
+    hour = at("10:30:00")
+    values = [(n * 37 % 50) / 8 for n in range(count)]
+    rows = ({"id": str(n), "event_time": hour, "ingested_at": hour, "lateness_s": v} for n, v in enumerate(values))
+    lake.add("silver.gps", *rows)
+    lake.add("bronze.gps", {"id": "0", "ingested_at": hour})
+    (row,) = lake.compute("gold.data_quality_hourly", DAY)
+    expected = duckdb.execute(
+        "select quantile_cont(v, 0.5), quantile_cont(v, 0.95), max(v) from (select unnest(?) as v)", [values]
+    ).fetchone()
+    assert (row["lateness_p50_s"], row["lateness_p95_s"], row["lateness_max_s"]) == pytest.approx(expected, abs=1e-12)
+    assert row["accepted"] == count

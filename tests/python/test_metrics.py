@@ -59,6 +59,9 @@ def runs(broker, tmp_path_factory):
     lake = cs.Lake(tmp_path_factory.mktemp("metrics") / "lake")
     taken = lake.ingest(broker.bootstrap_servers, topics=topics, metrics_port=0)
     endpoint = lake.metrics(0)
+    # What an ingest that follows and refines does; tests/python/test_live.py looks at a real one.
+    endpoint.refined(1.5, failed=False)
+    endpoint.gold_lag("gold.road_5min", last=1.0, median=2.0, max=3.0)
     came, _ = scrape(endpoint.url)
     names |= exported(endpoint.render())
     return {"topics": topics, "published": published, "closed": closed, "sent": sent, "url": publisher.metrics_url,
@@ -76,6 +79,8 @@ def test_what_is_published_is_told(runs):
     assert sum(sent["citystream_publish_delivered_bytes_total"].values()) == report.bytes > 1_000_000
     assert sent["citystream_build_info"] == {(cs.__version__,): 1}
     seconds, rate = (sent[f"citystream_publish_{name}"][()] for name in ("seconds", "events_per_second"))
+    # As fast as it goes is behind no pace.
+    assert sent["citystream_publish_behind_seconds"] == {(): 0}
     assert rate * seconds == pytest.approx(report.delivered + report.reference)
     assert report.rate == pytest.approx(report.delivered / report.seconds)
     # The report of the end has the same totals, over the time since the beginning.
@@ -198,7 +203,7 @@ def test_every_metric_of_the_dashboard_is_exported_and_every_exported_one_is_on_
     assert "citystream_build_info" in variable["query"]["query"]
     assert shown | {"citystream_build_info"} == runs["names"]
     # Rates are of what only rises, and what a legend names is a label that is there.
-    labels = {"stream", "topic", "partition"}
+    labels = {"stream", "topic", "partition", "table"}
     for panel in panels:
         for target in panel["targets"]:
             for name in re.findall(r"(?:rate|increase)\((\w+)", target["expr"]):

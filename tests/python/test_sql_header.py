@@ -63,6 +63,13 @@ def test_a_good_header(tmp_path):
         ("--   road_id       text       -     the road", "--   road_id       text", 8, "can't be read"),
         ("--   window_start  timestamp", "--   road_id       timestamp", 9, "lists 'road_id' a second time"),
         ("--   window_date   date       -     UTC date of window_start\n", "", 4, "no column 'window_date'"),
+        ("window_date   date     ", "window_date   text     ", 4, "no column 'window_date'. Add it, of type date"),
+        (
+            "window_start  timestamp",
+            "window_start  date     ",
+            4,
+            "no column 'window_start'. Add it, of type timestamp",
+        ),
     ],
 )
 def test_a_broken_header_names_file_and_line(tmp_path, old, new, line, message):
@@ -80,7 +87,7 @@ def test_no_column_at_all(tmp_path):
 
 def test_dimensions_come_before_what_reads_them():
     order = [query.name for query in sql.load()]
-    assert len(order) == 9
+    assert len(order) == 13
     for query in sql.load():
         for source in query.sources:
             if source.table in order:

@@ -5,10 +5,11 @@
     with kafka() as broker:
         client = Producer({"bootstrap.servers": broker.bootstrap_servers})
 
-Standard library only. By hand: `PYTHONPATH=tests python -m services kafka`.
+By hand: `PYTHONPATH=tests python -m services kafka`, or `s3`.
 """
 
 from services.broker import Broker, kafka
 from services.process import ServiceError
+from services.seaweedfs import S3, s3
 
-__all__ = ["Broker", "ServiceError", "kafka"]
+__all__ = ["S3", "Broker", "ServiceError", "kafka", "s3"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import config, demo, jobs, lake, realism, simulate, topics
+from . import config, demo, grade, jobs, lake, realism, simulate, topics
 
 app = typer.Typer(
     name="citystream",
@@ -37,7 +37,7 @@ def _root(
     pass
 
 
-for part in (demo, simulate, lake, realism, topics, config, jobs):
+for part in (demo, simulate, lake, grade, realism, topics, config, jobs):
     part.add_to(app)
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from citystream import Faults, Lake, Publisher
+from citystream import Faults, Publisher
 from citystream.settings import Settings
 
-from .options import CityOptions, KafkaOptions, command
+from .options import CityOptions, KafkaOptions, StorageOptions, command
 from .output import Output, cell, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from citystream import City
+    from citystream import City, Lake
 
 # Enough of each that dead_letter, quarantine and duplicate have something to show.
 FAULTS = Faults(late=0.02, duplicate=0.005, drop=0.002, corrupt=0.001)
@@ -96,21 +96,23 @@ def add_to(app: typer.Typer) -> None:
     def demo(
         city: CityOptions,
         kafka: KafkaOptions,
+        storage: StorageOptions,
         output: Output,
         settings: Settings,
-        directory: Annotated[str, typer.Option("--dir", help="The lake's folder.")] = "lake-demo",
+        directory: Annotated[
+            str, typer.Option("--dir", help="The lake's folder, or s3://bucket/prefix.")
+        ] = "lake-demo",
     ) -> None:
         """One city day through bronze, silver and gold, then its KPIs.
 
         Without a broker the city goes straight to bronze; where KAFKA_BOOTSTRAP_SERVERS is set, through that broker. A
         second run finds everything done.
         """
-        run(city.city(settings, FAULTS), directory, kafka, output, settings)
+        run(city.city(settings, FAULTS), storage.open(directory, create=True), directory, kafka, output, settings)
 
 
-def run(city: City, directory: str, kafka: KafkaOptions, output: Output, settings: Settings) -> None:
+def run(city: City, lake: Lake, directory: str, kafka: KafkaOptions, output: Output, settings: Settings) -> None:
     """The demo."""
-    lake = Lake(directory)
     servers = kafka.servers(settings)
     clock = _Clock(output)
     output.note(f"{city}\n{lake} through {servers or 'the embedded road (no broker)'}")

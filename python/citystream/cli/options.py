@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import duckdb
 import typer
 
-from citystream import City, CitystreamError, ConfigError, Faults
+from citystream import City, CitystreamError, ConfigError, Faults, Lake
 from citystream.faults import NAMES as FAULTS
 from citystream.settings import Settings
 
@@ -34,6 +34,7 @@ def _in(panel: str) -> Callable[..., Any]:
 
 
 _city, _fault, _kafka, _output = _in("City"), _in("Faults"), _in("Kafka"), _in("Output")
+_storage = _in("Storage")
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,42 @@ class KafkaOptions:
 
 
 @dataclass(frozen=True)
+class QueueOptions:
+    """What a publisher holds, and for how long; see docs/delivery.md."""
+
+    linger: Annotated[str | None, _kafka("How long an event waits for others to share its batch.")] = None
+    queue_messages: Annotated[int | None, _kafka("Events held until they are acknowledged.")] = None
+    queue_mib: Annotated[int | None, _kafka("MiB held, likewise.")] = None
+    delivery_timeout: Annotated[str | None, _kafka("After this time without an answer an event has failed.")] = None
+
+    def keywords(self, settings: Settings) -> dict[str, Any]:
+        """What `Publisher` takes."""
+        return {f.name: settings.get(f"kafka.{f.name}", getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class StorageOptions:
+    """How a lake on S3 is reached."""
+
+    storage_option: Annotated[
+        list[str] | None,
+        _storage(
+            "Of a lake on S3: region=eu-west-1, endpoint_url=https://…; see docs/s3.md. Put secrets into "
+            "AWS_SECRET_ACCESS_KEY and the like instead.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None
+
+    def options(self) -> dict[str, str] | None:
+        """For `storage_options=`."""
+        return pairs("--storage-option", self.storage_option) or None
+
+    def open(self, lake: str, *, create: bool = False) -> Lake:
+        """The lake."""
+        return Lake(lake, storage_options=self.options(), create=create)
+
+
+@dataclass(frozen=True)
 class MetricsOptions:
     """Whether and where Prometheus finds the figures."""
 
@@ -279,7 +316,14 @@ def _stoppable(function: Callable[..., Any], values: dict[str, Any]) -> None:
         raise
 
 
-_EXAMPLES = {"--rename": "make=brand", "--security": "sasl.username=me"}
+_EXAMPLES = {
+    "--rename": "make=brand",
+    "--column": "speed=speed_kmh",
+    "--security": "user=me",
+    "--storage-option": "region=eu-west-1",
+}
+# Their texts may be secrets, which no message shows.
+_SECRET = ("--security", "--storage-option")
 
 
 def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
@@ -288,10 +332,9 @@ def pairs(flag: str, given: list[str] | None) -> dict[str, str]:
     for text in given or []:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            if flag == "--security":
-                # Not its text, which may be a secret.
-                raise ConfigError("--security is given without KEY=VALUE. Write it like --security user=me")
             example = _EXAMPLES.get(flag, "gps=my_topic")
+            if flag in _SECRET:
+                raise ConfigError(f"{flag} is given without KEY=VALUE. Write it like {flag} {example}")
             raise ConfigError(f"{flag} {text!r} is no KEY=VALUE. Write it like {flag} {example}")
         found[key] = value
     return found

@@ -12,7 +12,7 @@ from citystream.names import rename_pairs
 from citystream.settings import Settings
 from citystream.topics import topics_of
 
-from .options import CityOptions, KafkaOptions, MetricsOptions, command
+from .options import CityOptions, KafkaOptions, MetricsOptions, QueueOptions, command
 from .output import Output
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def add_to(app: typer.Typer) -> None:
     def simulate(
         city: CityOptions,
         kafka: KafkaOptions,
+        queue: QueueOptions,
         metrics: MetricsOptions,
         output: Output,
         settings: Settings,
@@ -111,6 +112,7 @@ def add_to(app: typer.Typer) -> None:
             transactional_id=settings.get("kafka.transactional_id", transactional_id),
             record_time=settings.get("kafka.record_time", None if record_time is None else record_time.value),
             **shared,
+            **queue.keywords(settings),
             **metrics.keywords(settings),
         ) as publisher:
             if publisher.metrics_url is not None:

@@ -13,9 +13,11 @@ A file `sql/gold/NAME.sql` defines the table `gold.NAME`. It starts with comment
     --   window_start  timestamp  -     start of the window
 
 `window` is a length that divides a day, or `whole` for a table that is computed from all rows each time. A windowed
-table's query gets `$from` and `$to`, whole UTC days as timestamps, and gives the windows that start in them; it may
-read each source from `$from - lookback` to `$to + lookback`. Sources change windows by the column after `by`; a source
-without one changes every window. A table with a column `window_date` is partitioned by it.
+table's query gets `$from` and `$to`, multiples of its window as timestamps, and gives the windows that start in them,
+with `window_start` and `window_date`. What it says of a window may depend on each source's rows from the window's start
+less the lookback to its end plus the lookback, and on no others: the rest need not be there. Sources change windows by
+the column after `by`; a source without one changes every window. A table with a column `window_date` is partitioned by
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import TYPE_CHECKING
 from citystream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 # Column types of a header, as DuckDB prints them.
 TYPES = {
@@ -46,9 +48,11 @@ TYPES = {
 }
 
 PARTITION = "window_date"
+START = "window_start"
 
 _FIELDS = ("grain", "key", "window", "sources", "lookback", "columns")
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_LINE = re.compile(r"^LINE (?P<n>[0-9]+): ", re.MULTILINE)
 _TITLE = re.compile(r"-- (?P<name>[a-z]+\.[a-z][a-z0-9_]*): (?P<title>\S.*)")
 _FIELD = re.compile(r"-- (?P<name>[a-z]+):\s*(?P<value>.*)")
 _COLUMN = re.compile(r"--   (?P<name>[a-z][a-z0-9_]*)\s+(?P<type>\S+)\s+(?P<unit>\S+)\s+(?P<doc>\S.*)")
@@ -93,6 +97,26 @@ class Query:
     columns: tuple[Column, ...]
     sql: str
     path: Path
+    lines: Mapping[str, int]
+
+    @property
+    def window_us(self) -> int:
+        """The window's length in µs; a day for a table without one."""
+        return _us(timedelta(days=1) if self.window is None else self.window)
+
+    @property
+    def lookback_us(self) -> int:
+        """The lookback in µs."""
+        return _us(self.lookback)
+
+    def at(self, header: str) -> str:
+        """File and line of a line of the header."""
+        return f"{self.path}:{self.lines[header]}"
+
+    def where(self, message: str) -> str:
+        """File and line that an error message of DuckDB speaks of; the file alone where it doesn't tell."""
+        found = _LINE.search(message)
+        return f"{self.path}:{found['n']}" if found else str(self.path)
 
     @property
     def fingerprint(self) -> str:
@@ -115,7 +139,7 @@ def read(path: Path) -> Query:
     Raises:
         ConfigError: The header is broken; names the file and the line.
     """
-    text = path.read_text(encoding="utf-8")
+    text = _text(path)
     lines = list(_header(text))
     title = _TITLE.fullmatch(lines[0]) if lines else None
     if title is None:
@@ -155,8 +179,9 @@ def read(path: Path) -> Query:
         columns=tuple(columns),
         sql=text,
         path=path,
+        lines=at,
     )
-    _agree(query, at)
+    _agree(query)
     return query
 
 
@@ -192,6 +217,18 @@ def load(gold_dir: Path | None = None) -> list[Query]:
         raise _config(
             f"gold tables read from each other in a circle: {circle}", "Break it in one of their headers"
         ) from None
+
+
+def quoted(name: str) -> str:
+    """A name in SQL, whatever its characters."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _config(f"{path} can't be read: {error}", "Give a readable file in UTF-8") from error
 
 
 def _header(text: str) -> Iterator[str]:
@@ -241,19 +278,25 @@ def _lookback(path: Path, number: int, text: str) -> timedelta:
     return timedelta() if text == "none" else _length(path, number, text, "none")
 
 
-def _agree(query: Query, at: dict[str, int]) -> None:
-    names = {column.name for column in query.columns}
+def _agree(query: Query) -> None:
+    at = query.lines
+    names = {column.name: column.type for column in query.columns}
     for part in query.key:
         if part not in names:
             raise _broken(query.path, at["key"], f"has the key {part!r}", "A key is one of the columns below it")
     if query.window is None:
         return
-    if not query.partitioned:
-        raise _broken(query.path, at["window"], f"has a window but no column {PARTITION!r}", "Add it, of type date")
+    for name, kind in ((PARTITION, "date"), (START, "timestamp")):
+        if names.get(name) != kind:
+            raise _broken(query.path, at["window"], f"has a window but no column {name!r}", f"Add it, of type {kind}")
     if all(source.time is None for source in query.sources):
         raise _broken(
             query.path, at["sources"], "has a window but no source with a time", "Write `tier.table by column`"
         )
+
+
+def _us(length: timedelta) -> int:
+    return length // timedelta(microseconds=1)
 
 
 def _broken(path: Path, number: int, what: str, way_out: str) -> ConfigError:

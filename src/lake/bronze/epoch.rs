@@ -4,11 +4,12 @@
 //! | --- | --- |
 //! | `citystream/<pipeline>/<cluster id>/<topic id>/<partition>` | the next offset |
 //! | `citystream-topic/<pipeline>/<cluster id>/<topic name>/<topic id>` | the topic's epoch: 1, and one more each time it was recreated |
+//! | `citystream-gap/<pipeline>/<cluster id>/<topic id>/<partition>/<first lost offset>` | the first offset that was left |
 //!
-//! The second kind says which id a name stands for. Both survive checkpoints, and both are written in the commit that first
-//! brings rows. A slash or percent sign in a part is percent-encoded.
+//! The second kind says which id a name stands for; it is written in the commit that first brings rows. The third is written in
+//! the commit that moves the next offset over a gap. All survive checkpoints. A slash or percent sign in a part is percent-encoded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::log::Txns;
@@ -17,6 +18,7 @@ use crate::schema::SourceId;
 
 const OFFSETS: &str = "citystream";
 const TOPICS: &str = "citystream-topic";
+const GAPS: &str = "citystream-gap";
 
 #[derive(Debug)]
 pub(super) struct Epochs {
@@ -53,6 +55,17 @@ impl Epochs {
 
     pub(super) fn app_id(&self, partition: i32) -> String {
         format!("{OFFSETS}/{}/{}/{}/{partition}", self.pipeline, self.cluster, self.topic_id)
+    }
+
+    /// The transaction of a gap from the offset `from` on.
+    pub(super) fn gap_id(&self, partition: i32, from: i64) -> String {
+        format!("{GAPS}/{}/{}/{}/{partition}/{from}", self.pipeline, self.cluster, self.topic_id)
+    }
+
+    /// The gaps that this pipeline has met in this topic.
+    pub(super) fn gaps(&self, txns: &Txns) -> Vec<GapTxn> {
+        let prefix = format!("{GAPS}/{}/{}/{}/", self.pipeline, self.cluster, self.topic_id);
+        all_gaps(txns).into_iter().filter(|gap| gap.app.starts_with(&prefix)).collect()
     }
 
     /// The next offsets of this pipeline and topic, by partition.
@@ -127,6 +140,37 @@ pub(super) fn all_offsets(txns: &Txns) -> BTreeMap<(String, String, i32), i64> {
     ours.collect()
 }
 
+pub(super) fn all_topics(txns: &Txns) -> BTreeMap<String, BTreeSet<String>> {
+    let mut topics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for app in txns.keys() {
+        let parts: Vec<_> = app.split('/').collect();
+        let [TOPICS, _, _, topic, topic_id] = parts[..] else { continue };
+        topics.entry(decode(topic)).or_default().insert(decode(topic_id));
+    }
+    topics
+}
+
+/// A gap as a table's transactions have it: offsets from `from` up to, not including, `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GapTxn {
+    pub(crate) app: String,
+    pub(crate) topic_id: String,
+    pub(crate) partition: i32,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+/// Every gap of a bronze table.
+pub(crate) fn all_gaps(txns: &Txns) -> Vec<GapTxn> {
+    let ours = txns.iter().filter_map(|(app, &to)| {
+        let parts: Vec<_> = app.split('/').collect();
+        let [GAPS, _, _, topic_id, partition, from] = parts[..] else { return None };
+        let (partition, from) = (partition.parse().ok()?, from.parse().ok()?);
+        Some(GapTxn { app: app.clone(), topic_id: decode(topic_id), partition, from, to })
+    });
+    ours.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,13 +195,17 @@ mod tests {
         assert_eq!(first.offsets(&txns), BTreeMap::from([(3, 42)]));
         assert_eq!(all_offsets(&txns), BTreeMap::from([(("c/1".into(), "old%".into(), 3), 42)]));
         assert_eq!(first.claim(&txns), None);
+        txns.insert(first.gap_id(3, 10), 42);
+        let gap = GapTxn { app: first.gap_id(3, 10), topic_id: "old%".into(), partition: 3, from: 10, to: 42 };
+        assert_eq!((first.gaps(&txns), all_gaps(&txns)), (vec![gap.clone()], vec![gap]));
+        assert_eq!((first.offsets(&txns).len(), all_offsets(&txns).len()), (1, 1));
 
         let second = Epochs::new("p", &source("new"), false).unwrap();
         let text = kind(second.check(&table, &txns)).unwrap();
         assert!(text.contains("recreated") && text.contains("old%") && text.contains("--new-epoch"), "{text}");
         let second = Epochs::new("p", &source("new"), true).unwrap();
         second.check(&table, &txns).unwrap();
-        assert!(second.offsets(&txns).is_empty());
+        assert!(second.offsets(&txns).is_empty() && second.gaps(&txns).is_empty());
         txns.extend(second.claim(&txns));
         second.check(&table, &txns).unwrap();
         assert!(kind(first.check(&table, &txns)).unwrap().contains("which was its 1."));

@@ -5,9 +5,10 @@
 //! name stands for is a transaction too (see [`epoch`]), so that a recreated topic is noticed.
 
 mod epoch;
+mod gap;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{BRONZE_PARTITIONS, Decoded, Records, SourceId, Stream, bronze_schema};
 
 use epoch::Epochs;
+pub(crate) use epoch::all_gaps;
 
 /// When a bronze writer rolls files and asks for a commit. The defaults suit files for analysis; a reader that wants rows
 /// sooner lowers `max_age`.
@@ -47,7 +49,7 @@ impl Default for BronzeOptions {
         Self {
             pipeline: "default".into(),
             file_bytes: 128 << 20,
-            file_rows: 1 << 20,
+            file_rows: 1 << 19,
             max_age: Duration::from_mins(1),
             memory_bytes: 64 << 20,
             new_epoch: false,
@@ -70,6 +72,8 @@ pub struct Committed {
     pub bytes: u64,
     /// For each partition: the first offset and the one after the last.
     pub ranges: Vec<(i32, i64, i64)>,
+    /// Of these, what the topic had lost before it was read: partition, first offset, the one after the last.
+    pub gaps: Vec<(i32, i64, i64)>,
 }
 
 /// Offsets of one partition that are buffered: what the table said when we started, `[from, to)`, and the first record.
@@ -92,6 +96,11 @@ pub struct BronzeWriter {
     stored: BTreeMap<i32, i64>,
     read_version: i64,
     ranges: BTreeMap<i32, Range>,
+    /// Lost offsets inside the ranges: partition, first, the one after the last.
+    gaps: Vec<(i32, i64, i64)>,
+    gap_table: Arc<Table>,
+    /// Transactions of gaps that have their row.
+    noted: BTreeSet<String>,
     /// The first record of each partition's buffer that was dropped and has not come again.
     dropped: BTreeMap<i32, i64>,
     files: FileSet,
@@ -132,6 +141,9 @@ impl Lake {
             stored: BTreeMap::new(),
             read_version: -1,
             ranges: BTreeMap::new(),
+            gaps: Vec::new(),
+            gap_table: self.gap_table()?,
+            noted: BTreeSet::new(),
             dropped: BTreeMap::new(),
             files,
             first_row: None,
@@ -226,6 +238,20 @@ impl BronzeWriter {
         if at.is_none_or(|at| at < next) {
             self.cover(partition, at.unwrap_or(next), next);
         }
+    }
+
+    /// Says that the topic no longer has the records of `partition` before `to` that were not read. The commit that moves the
+    /// next offset over them says so, too, and after it they have a row in `bronze.ingest_gap`. Does nothing where the
+    /// table has no offset of the partition: then nobody has waited for them.
+    pub fn gap(&mut self, partition: i32, to: i64) {
+        let at = self.ranges.get(&partition).map(|r| r.to).or_else(|| self.stored.get(&partition).copied());
+        let Some(from) = at.filter(|&from| from < to) else { return };
+        // Dropped records that are gone can't come again.
+        if self.dropped.get(&partition).is_some_and(|&dropped| dropped < to) {
+            self.dropped.remove(&partition);
+        }
+        self.gaps.push((partition, from, to));
+        self.cover(partition, from, to);
     }
 
     fn cover(&mut self, partition: i32, first: i64, to: i64) {
@@ -324,6 +350,7 @@ impl BronzeWriter {
 
     fn plan(&self, state: &State, adds: Vec<deltalake_core::kernel::Add>) -> Commit {
         let mut txns: Vec<_> = self.ranges.iter().map(|(&p, r)| (self.epochs.app_id(p), r.to)).collect();
+        txns.extend(self.gaps.iter().map(|&(p, from, to)| (self.epochs.gap_id(p, from), to)));
         txns.extend(self.epochs.claim(&state.txns));
         let ranges: Vec<Value> =
             self.ranges.iter().map(|(p, r)| json!({"partition": p, "from": r.from, "to": r.to})).collect();
@@ -351,7 +378,8 @@ impl BronzeWriter {
     }
 
     fn committed(&self, version: i64, ranges: Vec<(i32, i64, i64)>, files: u64, bytes: u64) -> Committed {
-        Committed { version, rows: self.rows, undecodable: self.undecodable, files, bytes, ranges }
+        let gaps = self.gaps.clone();
+        Committed { version, rows: self.rows, undecodable: self.undecodable, files, bytes, ranges, gaps }
     }
 
     /// Empties the buffer; where its rows are `lost`, they must come again.
@@ -362,6 +390,7 @@ impl BronzeWriter {
                 *first = range.first.min(*first);
             }
         }
+        self.gaps.clear();
         self.files = new_files(&self.table, self.stream, &self.source);
         self.first_row = None;
         self.rows = 0;
@@ -373,6 +402,12 @@ impl BronzeWriter {
         self.epochs.check(&self.table, &state.txns)?;
         self.stored = self.epochs.offsets(&state.txns);
         self.read_version = state.version;
+        for gap in self.epochs.gaps(&state.txns) {
+            if !self.noted.contains(&gap.app) {
+                gap::note(&self.gap_table, self.stream, &self.source, &self.options.pipeline, &gap)?;
+                self.noted.insert(gap.app);
+            }
+        }
         Ok(())
     }
 }
@@ -384,4 +419,9 @@ fn values(date: &str, decoded: bool) -> Values {
 /// The next offset of each (cluster id, topic id, partition) that a bronze table's transactions hold.
 pub(crate) fn next_offsets(txns: &Txns) -> BTreeMap<(String, String, i32), i64> {
     epoch::all_offsets(txns)
+}
+
+/// The topic ids that each topic's name has stood for.
+pub(crate) fn topic_ids(txns: &Txns) -> BTreeMap<String, BTreeSet<String>> {
+    epoch::all_topics(txns)
 }

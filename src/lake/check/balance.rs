@@ -8,6 +8,7 @@ use arrow::array::AsArray;
 use super::{Checked, Subject};
 use crate::error::{Context, ErrorKind, Result};
 use crate::lake::go_on;
+use crate::lake::maintain::{FORGONE, GENERATION, dropped};
 use crate::lake::silver::silver_app_id;
 use crate::schema::{Side, Stream};
 use crate::storage::ParquetFile;
@@ -31,6 +32,16 @@ pub(super) fn check(subjects: &[Subject], checked: &mut Checked, cancel: &Atomic
         else {
             continue;
         };
+        let generation = |subject: &Subject| subject.snapshot.txns.get(GENERATION).copied().unwrap_or(0);
+        if let Some((side, ..)) = sides.iter().find(|(_, subject, _)| generation(subject) != generation(silver)) {
+            checked.problems.push(format!(
+                "silver.{}: a rebuilding is not finished, silver.{} is of another generation; `citystream refine --rebuild` \
+                 makes them anew",
+                stream.name(),
+                side.name()
+            ));
+            continue;
+        }
         let reached = |subject: &Subject| subject.snapshot.txns.get(&app).copied().unwrap_or(-1);
         let at = reached(silver);
         if let Some((side, subject, _)) = sides.iter().find(|(_, subject, _)| reached(subject) != at) {
@@ -58,16 +69,23 @@ pub(super) fn check(subjects: &[Subject], checked: &mut Checked, cancel: &Atomic
             Ok(_) if at < 0 => 0,
             Ok(later) => {
                 let later: u64 = later.iter().flat_map(|(_, files)| files).map(|f| f.rows).sum();
-                bronze.rows().saturating_sub(later)
+                // What retention has dropped counts, unless silver was rebuilt after that.
+                let forgone = silver.snapshot.txns.get(FORGONE).map_or(0, |rows| rows.unsigned_abs());
+                let gone = dropped(&bronze.snapshot.txns, None).saturating_sub(forgone);
+                (bronze.rows() + gone).saturating_sub(later)
             }
             Err(error) => {
                 checked.problems.push(error.to_string());
                 continue;
             }
         };
-        let counts: Vec<(&str, u64)> = std::iter::once((stream.name(), silver.rows()))
-            .chain(sides.iter().map(|(side, _, rows)| (side.name(), rows.get(stream.name()).copied().unwrap_or(0))))
-            .collect();
+        let counts: Vec<(&str, u64)> =
+            std::iter::once((stream.name(), silver.rows() + dropped(&silver.snapshot.txns, None)))
+                .chain(sides.iter().map(|(side, subject, rows)| {
+                    let gone = dropped(&subject.snapshot.txns, Some(stream.name()));
+                    (side.name(), rows.get(stream.name()).copied().unwrap_or(0) + gone)
+                }))
+                .collect();
         let sum: u64 = counts.iter().map(|(_, n)| n).sum();
         if sum != refined {
             let parts: Vec<_> = counts.iter().map(|(name, n)| format!("silver.{name} {n}")).collect();

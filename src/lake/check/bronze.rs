@@ -1,6 +1,6 @@
 //! Bronze: every row key once, rows of a record without holes, ranges that join, rows inside the ranges.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use arrow::array::AsArray;
@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::seen::Seen;
 use super::{Checked, EXAMPLES, Subject};
 use crate::error::{Context, ErrorKind, Result};
-use crate::lake::bronze::next_offsets;
+use crate::lake::bronze::{all_gaps, next_offsets, topic_ids};
 use crate::lake::go_on;
+use crate::lake::maintain::{TOPIC_ID, dropped};
 use crate::storage::ParquetFile;
 
 /// A partition of a topic, by the topic's id.
@@ -25,6 +26,7 @@ struct Committed {
 }
 
 pub(super) fn check(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result<()> {
+    let gone = dropped(&subject.snapshot.txns, None);
     let ranges = ranges(subject, checked);
     rows_brought(subject, checked);
     let seen = keys(subject, checked, cancel)?;
@@ -52,9 +54,26 @@ pub(super) fn check(subject: &Subject, checked: &mut Checked, cancel: &AtomicBoo
             ));
         }
     }
+    let gaps = all_gaps(&subject.snapshot.txns);
     for ((topic_id, partition), range) in &ranges {
-        let held = seen.get(&(topic_id.clone(), *partition)).map_or(0, |s| s.within(range.from, range.to));
-        checked.offsets_without_rows += (range.to - range.from).unsigned_abs().saturating_sub(held);
+        let seen = seen.get(&(topic_id.clone(), *partition));
+        // Where retention has dropped rows, what lies before the first that is left is not looked for.
+        let first = seen.filter(|_| gone > 0).and_then(|s| s.offsets().next()).unwrap_or(range.from).max(range.from);
+        let held = seen.map_or(0, |s| s.within(first, range.to));
+        let mut lost = 0;
+        for gap in gaps.iter().filter(|g| g.topic_id == *topic_id && g.partition == *partition) {
+            let (from, to) = (gap.from.max(first), gap.to.min(range.to));
+            lost += (to - from).max(0).unsigned_abs();
+            let inside = seen.map_or(0, |s| s.within(gap.from, gap.to));
+            if inside > 0 {
+                checked.problems.push(format!(
+                    "{name}: {inside} offsets of {} [{partition}] have rows, although {}..{} was lost before it was read",
+                    range.topic, gap.from, gap.to
+                ));
+            }
+        }
+        checked.offsets_lost += lost;
+        checked.offsets_without_rows += (range.to - first).max(0).unsigned_abs().saturating_sub(held + lost);
     }
     Ok(())
 }
@@ -109,8 +128,10 @@ fn rows_brought(subject: &Subject, checked: &mut Checked) {
     }
     let brought: u64 =
         subject.entries.iter().filter_map(|e| e.info.info.get("citystream.rows").and_then(Value::as_u64)).sum();
-    if brought != subject.rows() {
-        let text = format!("its commits brought {brought} rows, but it has {}", subject.rows());
+    let gone = dropped(&subject.snapshot.txns, None);
+    if brought != subject.rows() + gone {
+        let dropped = if gone > 0 { format!(" and retention dropped {gone}") } else { String::new() };
+        let text = format!("its commits brought {brought} rows, but it has {}{dropped}", subject.rows());
         checked.problems.push(format!("{}: {text}", subject.name()));
     }
 }
@@ -119,21 +140,11 @@ fn rows_brought(subject: &Subject, checked: &mut Checked) {
 fn keys(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result<BTreeMap<Partition, Seen>> {
     // Offsets start anew when a topic is recreated, so the topic's id belongs to the key. The files' tags have it, unless
     // another engine has compacted them.
-    let tagged: HashMap<&str, &str> = subject
-        .entries
-        .iter()
-        .flat_map(|e| &e.adds)
-        .filter_map(|add| Some((add.path.as_str(), add.tags.as_ref()?.get("citystream.topicId")?.as_deref()?)))
-        .collect();
-    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for source in subject.entries.iter().filter_map(|e| e.info.info.get("citystream.source")) {
-        let text = |key: &str| source.get(key).and_then(Value::as_str).unwrap_or_default();
-        ids.entry(text("topic")).or_default().insert(text("topicId"));
-    }
+    let ids = topic_ids(&subject.snapshot.txns);
     let mut seen: BTreeMap<Partition, Seen> = BTreeMap::new();
     let (mut doubled, mut examples) = (0_u64, Vec::new());
     for file in &subject.snapshot.files {
-        let tag = tagged.get(file.name.as_str()).copied();
+        let tag = file.tags.get(TOPIC_ID).map(String::as_str);
         let columns = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"];
         for batch in ParquetFile::open(&file.path)?.batches(&columns, 65_536)? {
             go_on(cancel)?;
@@ -150,7 +161,8 @@ fn keys(subject: &Subject, checked: &mut Checked, cancel: &AtomicBool) -> Result
             while at < batch.num_rows() {
                 // Rows of one partition come in runs.
                 let (topic, partition) = (topics.value(at), partitions.value(at));
-                let of_name = ids.get(topic).filter(|ids| ids.len() == 1).and_then(|ids| ids.first().copied());
+                let of_name =
+                    ids.get(topic).filter(|ids| ids.len() == 1).and_then(|ids| ids.first().map(String::as_str));
                 let same = |at: usize| partitions.value(at) == partition && topics.value(at) == topic;
                 let Some(topic_id) = tag.or(of_name) else {
                     // Which of several topics of this name a row is from can't be told.

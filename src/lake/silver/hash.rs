@@ -15,6 +15,13 @@ impl Default for Seed {
     }
 }
 
+impl Seed {
+    /// One that is the same in every process.
+    pub(super) fn fixed() -> Self {
+        Self(ODD)
+    }
+}
+
 impl BuildHasher for Seed {
     type Hasher = Fold;
 

@@ -1,13 +1,11 @@
-//! The ids of a shard's new rows, by event date, and which row has each.
+//! The ids of new rows of one event date, and which row has each.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use super::hash::Seed;
-
-/// A row of a shard: batch and row in it.
-pub(super) type At = (u32, u32);
+use super::held::At;
 
 /// The row that has an id, packed into 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +41,11 @@ impl From<Winner> for Holder {
     }
 }
 
-/// Maps that the ids of one date are spread over, so that the one in work fits into the processor's cache.
+/// Maps that the ids are spread over, so that the one in work fits into the processor's cache.
 const PARTS: usize = 64;
 
-/// Ids by event date. One that is a UUID in its usual spelling, as ours are, takes 24 bytes.
-#[derive(Default)]
+/// The ids of one date. One that is a UUID in its usual spelling, as ours are, takes 24 bytes.
 pub(super) struct Ids {
-    dates: Vec<OfDate>,
-    places: HashMap<i32, usize>,
-    last: Option<(i32, usize)>,
-}
-
-struct OfDate {
     seed: Seed,
     uuids: Vec<HashMap<Uuid, Holder, Seed>>,
     others: HashMap<String, Holder>,
@@ -62,7 +53,7 @@ struct OfDate {
     filter: Vec<u64>,
 }
 
-impl Default for OfDate {
+impl Default for Ids {
     fn default() -> Self {
         let seed = Seed::default();
         let uuids = (0..PARTS).map(|_| HashMap::with_hasher(seed.clone())).collect();
@@ -76,41 +67,22 @@ fn part(hash: u64) -> usize {
 }
 
 impl Ids {
-    fn place(&mut self, date: i32) -> usize {
-        // Rows of one date come in runs.
-        if let Some((_, place)) = self.last.filter(|(last, _)| *last == date) {
-            return place;
-        }
-        let place = *self.places.entry(date).or_insert_with(|| {
-            self.dates.push(OfDate::default());
-            self.dates.len() - 1
-        });
-        self.last = Some((date, place));
-        place
-    }
-
     /// Notes new rows; `taken` hears of each whose id has a holder already.
     pub(super) fn claim<'a>(
         &mut self,
-        rows: impl Iterator<Item = (i32, &'a str, At)>,
+        rows: impl Iterator<Item = (&'a str, At)>,
         mut taken: impl FnMut(&mut Holder, At),
     ) {
-        let mut parts: Vec<Vec<(Uuid, At)>> = Vec::new();
-        for (date, id, at) in rows {
-            let place = self.place(date);
-            let of_date = &mut self.dates[place];
+        let mut parts: Vec<Vec<(Uuid, At)>> = vec![Vec::new(); PARTS];
+        for (id, at) in rows {
             let Some(value) = uuid(id) else {
-                claim(of_date.others.entry(id.to_owned()), at, &mut taken);
+                claim(self.others.entry(id.to_owned()), at, &mut taken);
                 continue;
             };
-            if parts.len() < (place + 1) * PARTS {
-                parts.resize_with((place + 1) * PARTS, Vec::new);
-            }
             let id = Uuid::from(value);
-            parts[place * PARTS + part(of_date.seed.hash_one(id))].push((id, at));
+            parts[part(self.seed.hash_one(id))].push((id, at));
         }
-        for (n, ids) in parts.into_iter().enumerate() {
-            let map = &mut self.dates[n / PARTS].uuids[n % PARTS];
+        for (map, ids) in self.uuids.iter_mut().zip(parts) {
             map.reserve(ids.len());
             for (id, at) in ids {
                 claim(map.entry(id), at, &mut taken);
@@ -119,29 +91,23 @@ impl Ids {
     }
 
     /// The holder of an id.
-    pub(super) fn holder(&mut self, date: i32, id: &str) -> Option<&mut Holder> {
-        let place = self.place(date);
-        let of_date = &mut self.dates[place];
+    pub(super) fn holder(&mut self, id: &str) -> Option<&mut Holder> {
         match uuid(id).map(Uuid::from) {
-            Some(id) => of_date.uuids[part(of_date.seed.hash_one(id))].get_mut(&id),
-            None => of_date.others.get_mut(id),
+            Some(id) => self.uuids[part(self.seed.hash_one(id))].get_mut(&id),
+            None => self.others.get_mut(id),
         }
     }
 
-    /// What tells the ids of a date, for a long row of questions.
-    pub(super) fn of(&mut self, date: i32) -> Known<'_> {
-        let place = self.place(date);
-        let of_date = &mut self.dates[place];
-        if of_date.filter.is_empty() {
-            let count: usize = of_date.uuids.iter().map(HashMap::len).sum();
-            let bits = (count * 16).next_power_of_two().max(64);
-            of_date.filter = vec![0; bits / 64];
-            for id in of_date.uuids.iter().flat_map(HashMap::keys) {
-                let bit = of_date.seed.hash_one(id) as usize & (bits - 1);
-                of_date.filter[bit / 64] |= 1 << (bit % 64);
-            }
+    /// What tells the ids, for a long row of questions.
+    pub(super) fn known(&mut self) -> Known<'_> {
+        let count: usize = self.uuids.iter().map(HashMap::len).sum();
+        let bits = (count * 16).next_power_of_two().max(64);
+        self.filter = vec![0; bits / 64];
+        for id in self.uuids.iter().flat_map(HashMap::keys) {
+            let bit = self.seed.hash_one(id) as usize & (bits - 1);
+            self.filter[bit / 64] |= 1 << (bit % 64);
         }
-        Known(of_date)
+        Known(self)
     }
 }
 
@@ -154,8 +120,8 @@ fn claim<K>(entry: Entry<'_, K, Holder>, at: At, taken: &mut impl FnMut(&mut Hol
     }
 }
 
-/// The ids of one date.
-pub(super) struct Known<'a>(&'a OfDate);
+/// The ids, to be asked.
+pub(super) struct Known<'a>(&'a Ids);
 
 impl Known<'_> {
     pub(super) fn contains(&self, id: &str) -> bool {
@@ -249,25 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_held_by_one_row_a_date() {
+    fn an_id_is_held_by_one_row() {
         let mut ids = Ids::default();
         let texts: Vec<_> =
             (0..1000_u128).map(|n| uuid::Uuid::from_u128(n << 40 | n).to_string()).chain(["odd".into()]).collect();
-        let rows = || (0..).zip(&texts).map(|(n, id)| (1, id.as_str(), (0, n)));
-        ids.claim(rows(), |_, at| panic!("{at:?} is the first"));
-        ids.claim(texts.iter().map(|id| (2, id.as_str(), (3, 4))), |_, at| panic!("{at:?} is of another date"));
-        for id in &texts {
-            assert!(ids.of(1).contains(id) && !ids.of(5).contains(id));
-        }
-        assert!(!ids.of(1).contains("even") && !ids.of(1).contains("01234567-89ab-8def-8123-456789abcdef"));
+        ids.claim((0..).zip(&texts).map(|(n, id)| (id.as_str(), (0, n))), |_, at| panic!("{at:?} is the first"));
+        let known = ids.known();
+        assert!(texts.iter().all(|id| known.contains(id)));
+        assert!(!known.contains("even") && !known.contains("01234567-89ab-8def-8123-456789abcdef"));
         let mut taken = Vec::new();
-        ids.claim([(1, texts[7].as_str(), (9, 9)), (1, "odd", (9, 10))].into_iter(), |holder, at| {
+        ids.claim([(texts[7].as_str(), (9, 9)), ("odd", (9, 10))].into_iter(), |holder, at| {
             taken.push((holder.get(), at));
             holder.set(Winner::Old(5));
         });
         taken.sort_by_key(|(_, at)| *at);
         assert_eq!(taken, [(Winner::New((0, 7)), (9, 9)), (Winner::New((0, 1000)), (9, 10))]);
-        assert_eq!(ids.holder(1, &texts[7]).map(|h| h.get()), Some(Winner::Old(5)));
-        assert_eq!(ids.holder(2, "odd").map(|h| h.get()), Some(Winner::New((3, 4))));
+        assert_eq!(ids.holder(&texts[7]).map(|h| h.get()), Some(Winner::Old(5)));
+        assert!(ids.holder("even").is_none());
     }
 }

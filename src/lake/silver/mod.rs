@@ -4,16 +4,21 @@
 
 mod cell;
 mod hash;
+mod held;
 mod ids;
+mod kernel;
+mod rebuild;
 mod rules;
 mod shape;
 mod side;
+mod spill;
 mod step;
 mod text;
 mod unique;
 
 pub use cell::CellFinder;
 pub(crate) use ids::{UuidSet, uuid};
+pub use kernel::{Refined, refine_batch};
 pub use rules::{AGE_US, AHEAD_US, ID_CONFLICT, Rule, Verdicts, apply_rules, rules};
 pub use shape::to_silver;
 pub(crate) use step::silver_app_id;
@@ -23,7 +28,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::snapshot::DataFile;
-use super::table::Table;
+use super::table::State;
 use super::{Lake, Progress, Ticker, go_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Side, Stream};
@@ -36,16 +41,31 @@ const ATTEMPTS: u32 = 50;
 /// How a refinement uses memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SilverOptions {
-    /// Rows that are held at a time, in silver's columns and with their ids: 0.3 to 0.5 kB each, so about 0.5 GB by
-    /// default. A step takes as many commits of bronze as fit in; one that alone has more rows is handled in parts by the
-    /// hash of the id, each of which reads that commit's files again.
-    pub shard_rows: usize,
+    /// Memory for new rows whose ids are compared, in bytes. Where those of a step take more, they are put aside in the
+    /// temporary folder and come back one event date, or one shard of it by the hash of the id, at a time. All rows with one
+    /// id are in one shard, whatever their number.
+    ///
+    /// On top come the rows of silver with the same ids, as much again where all are copies; what the files being read and
+    /// written need, some 60 MiB; and 10 MiB of remembered H3 cells.
+    pub memory_bytes: usize,
+    /// A step takes as many commits of bronze as have so many rows together, and one at least. Each step reads the ids that
+    /// silver has on its dates, so large ones save work.
+    pub step_rows: usize,
+}
+
+impl SilverOptions {
+    /// Rows of a batch that is read, turned or written at a time.
+    fn batch_rows(&self) -> usize {
+        // Of some 0.5 kB each, a batch takes a sixteenth of the memory at most.
+        (self.memory_bytes / (16 * 512)).clamp(512, 32_768)
+    }
 }
 
 impl Default for SilverOptions {
     fn default() -> Self {
-        // A little more than one bronze commit of the default size, which ends with the batch that crosses its limit.
-        Self { shard_rows: 1_250_000 }
+        // Rows: a little more than one bronze commit of the default size, which ends with the batch that crosses its limit.
+        // They fit into this memory, with 0.2 to 0.35 kB each.
+        Self { memory_bytes: 192 << 20, step_rows: 600_000 }
     }
 }
 
@@ -56,6 +76,7 @@ pub(crate) struct Counts {
     pub(crate) dead_letter: u64,
     pub(crate) quarantine: u64,
     pub(crate) duplicate: u64,
+    pub(crate) spilled: u64,
 }
 
 /// What a refinement has done.
@@ -69,6 +90,8 @@ pub struct SilverReport {
     pub quarantine: u64,
     /// Copies newly in duplicate.
     pub duplicate: u64,
+    /// Rows that were put aside in the temporary folder, in bytes.
+    pub spilled_bytes: u64,
     /// How long it took.
     pub seconds: f64,
     /// The version of bronze that silver has reached, by stream; -1 where it has not begun.
@@ -105,6 +128,18 @@ impl Lake {
         Ok(report)
     }
 
+    fn refined_tables(&self, stream: Stream) -> Result<Tables> {
+        Ok(Tables {
+            bronze: self.bronze_table(stream)?,
+            silver: self.silver_table(stream)?,
+            sides: [
+                self.side_table(Side::DeadLetter)?,
+                self.side_table(Side::Quarantine)?,
+                self.side_table(Side::Duplicate)?,
+            ],
+        })
+    }
+
     fn refine_stream(
         &self,
         stream: Stream,
@@ -113,15 +148,7 @@ impl Lake {
         progress: &mut dyn FnMut(Progress),
         report: &mut SilverReport,
     ) -> Result<()> {
-        let tables = Tables {
-            bronze: self.bronze_table(stream)?,
-            silver: self.silver_table(stream)?,
-            sides: [
-                self.side_table(Side::DeadLetter)?,
-                self.side_table(Side::Quarantine)?,
-                self.side_table(Side::Duplicate)?,
-            ],
-        };
+        let tables = self.refined_tables(stream)?;
         let until = tables.bronze.state()?.version;
         let grown = report.silver.entry(stream.name().into()).or_default();
         let total: u64 = waiting(&tables, stream, until)?.iter().map(|(_, files)| count(files)).sum();
@@ -132,7 +159,7 @@ impl Lake {
             let at = Reached::read(&tables, stream)?;
             report.bronze_versions.insert(stream.name().into(), at.silver);
             let changes = tables.bronze.changes(at.silver, at.pending.unwrap_or(until).max(until))?;
-            let Some((target, files)) = next_step(changes, at.pending, options.shard_rows as u64) else { break };
+            let Some((target, files)) = next_step(changes, at.pending, options.step_rows as u64) else { break };
             let done = at.sides.map(|side| side == target);
             let step = Step { stream, tables: &tables, from: at.silver, target, done, files, options, cancel };
             let before = ticker.report.done;
@@ -142,6 +169,7 @@ impl Lake {
                     report.dead_letter += counts.dead_letter;
                     report.quarantine += counts.quarantine;
                     report.duplicate += counts.duplicate;
+                    report.spilled_bytes += counts.spilled;
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && lost < ATTEMPTS => {
                     lost += 1;
@@ -168,15 +196,17 @@ struct Reached {
 impl Reached {
     fn read(tables: &Tables, stream: Stream) -> Result<Self> {
         let app = silver_app_id(stream);
-        let at = |table: &Table| Ok::<_, Error>(table.state()?.txns.get(&app).copied().unwrap_or(-1));
+        let at = |state: &State| state.txns.get(&app).copied().unwrap_or(-1);
         loop {
-            let silver = at(&tables.silver)?;
-            let mut sides = [-1; 3];
+            let state = tables.silver.state()?;
+            let (silver, mut sides) = (at(&state), [-1; 3]);
             for (side, table) in sides.iter_mut().zip(&tables.sides) {
-                *side = at(table)?;
+                let of_side = table.state()?;
+                rebuild::same_generation(tables.silver.name(), &state, &of_side)?;
+                *side = at(&of_side);
             }
             // Another process may have finished a step between the reads, and begun the next.
-            if at(&tables.silver)? != silver {
+            if at(tables.silver.state()?.as_ref()) != silver {
                 continue;
             }
             let pending = sides.iter().copied().filter(|&side| side > silver).max();

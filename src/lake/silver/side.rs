@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Date32Array, RecordBatch, StringArray, UInt32Array, new_null_array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 
 use super::super::files::FileSet;
 use super::super::partition::{day, file_schema, split};
@@ -89,8 +89,10 @@ fn assemble(
 
 fn ingest_dates(rows: &RecordBatch) -> ArrayRef {
     let times = rows.column_by_name("ingested_at").map(AsArray::as_primitive::<TimestampMicrosecondType>);
-    let days = times.map(|t| t.values().iter().map(|&us| day(us)).collect::<Vec<_>>()).unwrap_or_default();
-    Arc::new(Date32Array::from(days))
+    match times {
+        Some(times) => Arc::new(times.iter().map(|time| time.map(day)).collect::<Date32Array>()),
+        None => new_null_array(&DataType::Date32, rows.num_rows()),
+    }
 }
 
 /// Writes rows of a side table into its files by ingest date.

@@ -4,15 +4,13 @@
 //! at the bronze version it has reached. The first of them fixes the target: whoever comes later, after a crash or in another
 //! process, finishes that very step, computes the same rows from the same inputs, and writes only the tables that lack them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, new_null_array};
-use arrow::compute::{filter_record_batch, interleave};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake_core::kernel::Add;
 use serde_json::json;
 
@@ -23,22 +21,16 @@ use super::super::partition::{Values, date_text, file_schema};
 use super::super::snapshot::DataFile;
 use super::super::table::{Commit, Plan, Table, commit_id};
 use super::cell::CellFinder;
-use super::hash::Seed;
-use super::ids::At;
+use super::held::{At, Held};
 use super::rules::apply_rules;
-use super::shape::{event_dates, silver_file_schema, to_silver};
+use super::shape::{silver_file_schema, to_silver};
 use super::side;
-use super::unique::{Rows, Verdict, resolve};
+use super::spill::{Collect, Collected};
+use super::unique::{COMPARED_ROWS, Lost, resolve};
 use super::{Counts, SilverOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::schema::{BRONZE_PARTITIONS, SILVER_PARTITION, Side, Stream, bronze_schema};
 use crate::storage::{ParquetFile, project};
-
-/// Rows of a batch that is read, judged and turned at a time.
-const READ_ROWS: usize = 32_768;
-
-/// Rows of a batch that is sorted into silver's files at a time.
-const WRITE_ROWS: usize = 32_768;
 
 const FILE_BYTES: usize = 128 << 20;
 
@@ -78,23 +70,58 @@ impl Step<'_> {
         crash_point("silver_before_files");
         let silver_state = self.tables.silver.state()?;
         let silver_files = self.tables.silver.files(&silver_state)?;
+        let (out, removed) = self.fill(&silver_files, read)?;
+        self.commit(out, removed)
+    }
+
+    /// Writes the step's files, against `silver_files`; what they hold, and the names of silver's files that they replace.
+    pub(super) fn fill(&self, silver_files: &[DataFile], read: &mut dyn FnMut(u64)) -> Result<(Output, Vec<String>)> {
         let mut out = Output::new(self);
         self.dead_letters(&mut out, read)?;
-        let decoded: Vec<_> = self.files.iter().filter(|f| f.value("decoded") != Some("false")).collect();
-        let rows: u64 = decoded.iter().map(|f| f.rows).sum();
-        let shards = rows.div_ceil(self.options.shard_rows.max(1) as u64).max(1);
-        let mut displaced: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-        for shard in 0..shards {
-            let rows = self.rows(&decoded, (shard, shards), &mut out, read)?;
-            let verdict = resolve(self.stream, &rows, &silver_files, self.cancel)?;
-            out.verdict(&verdict)?;
-            out.silver(&rows, &verdict)?;
-            for (file, gone) in verdict.displaced {
-                displaced.entry(file).or_default().extend(gone);
+        let mut removed = Vec::new();
+        // One date after the other, so that one file is open at a time, and each date has one.
+        match self.valid_rows(&mut out, read)? {
+            Collected::Memory { batches, rows } => {
+                let held = Held::new(silver_file_schema(self.stream), &batches)?;
+                for (date, rows) in rows {
+                    let displaced = self.settle((date, &rows), &held, silver_files, &mut out)?;
+                    removed.extend(self.rewrite(date, silver_files, &displaced, &mut out)?);
+                }
+            }
+            Collected::Disk(mut spilled) => {
+                out.counts.spilled = spilled.bytes;
+                for date in spilled.dates() {
+                    let shards = spilled.shards(date);
+                    let mut displaced: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+                    for shard in 0..shards {
+                        let batches = spilled.read(date, shard, shards)?;
+                        let held = Held::new(silver_file_schema(self.stream), &batches)?;
+                        for (file, rows) in self.settle((date, &held.rows()), &held, silver_files, &mut out)? {
+                            displaced.entry(file).or_default().extend(rows);
+                        }
+                    }
+                    removed.extend(self.rewrite(date, silver_files, &displaced, &mut out)?);
+                }
             }
         }
-        let removed = self.rewrite(&silver_files, &displaced, &mut out)?;
-        self.commit(out, removed)
+        Ok((out, removed))
+    }
+
+    /// Decides on rows of one date and writes each where it belongs; the rows of silver's files that have to leave.
+    fn settle(
+        &self,
+        (date, rows): (i32, &[At]),
+        held: &Held<'_>,
+        files: &[DataFile],
+        out: &mut Output,
+    ) -> Result<BTreeMap<String, BTreeSet<u64>>> {
+        go_on(self.cancel)?;
+        let verdict = resolve(self.stream, (date, rows), held, files, self.cancel)?;
+        for losers in verdict.losers.chunks(COMPARED_ROWS) {
+            out.lost(&verdict.compare(self.stream, held, losers)?)?;
+        }
+        out.silver(date, held, &verdict.kept, self.options.batch_rows())?;
+        Ok(verdict.displaced)
     }
 
     fn dead_letters(&self, out: &mut Output, read: &mut dyn FnMut(u64)) -> Result<()> {
@@ -111,26 +138,17 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// The valid rows of one shard; those that break a rule go to quarantine on the way.
-    fn rows(
-        &self,
-        files: &[&DataFile],
-        (shard, shards): (u64, u64),
-        out: &mut Output,
-        read: &mut dyn FnMut(u64),
-    ) -> Result<Rows> {
-        let mut rows = Rows { batches: Vec::new(), dates: Vec::new() };
+    /// The valid rows; those that break a rule go to quarantine on the way.
+    fn valid_rows(&self, out: &mut Output, read: &mut dyn FnMut(u64)) -> Result<Collected> {
+        let decoded = || self.files.iter().filter(|f| f.value("decoded") != Some("false"));
+        let expected = decoded().map(|f| f.rows).sum();
+        let mut rows = Collect::new(silver_file_schema(self.stream), self.options.memory_bytes, expected);
         let mut finder = CellFinder::default();
-        for file in files {
+        for file in decoded() {
             for batch in self.bronze_batches(file)? {
                 go_on(self.cancel)?;
                 let mut batch = batch?;
-                if shard == 0 {
-                    read(batch.num_rows() as u64);
-                }
-                if shards > 1 {
-                    batch = filter_record_batch(&batch, &in_shard(&batch, shard, shards)?)?;
-                }
+                read(batch.num_rows() as u64);
                 let verdicts = apply_rules(self.stream, &batch)?;
                 if !verdicts.all_sound() {
                     if let Some(files) = out.sides[Side::Quarantine as usize].as_mut() {
@@ -141,39 +159,39 @@ impl Step<'_> {
                     batch = filter_record_batch(&batch, &verdicts.sound())?;
                 }
                 if batch.num_rows() > 0 {
-                    let silver = to_silver(self.stream, &batch, &mut finder)?;
-                    rows.dates.push(event_dates(&silver));
-                    rows.batches.push(silver);
+                    rows.add(to_silver(self.stream, &batch, &mut finder)?)?;
                 }
             }
         }
-        Ok(rows)
+        rows.finish()
     }
 
     fn bronze_batches(&self, file: &DataFile) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
         let schema = read_schema(self.stream, file.value("decoded") != Some("false"));
         let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let path = file.path.clone();
-        Ok(ParquetFile::open(&file.path)?.batches(&names, READ_ROWS)?.map(move |batch| {
+        Ok(ParquetFile::open(&file.path)?.batches(&names, self.options.batch_rows())?.map(move |batch| {
             let batch = batch.context(ErrorKind::Store, || format!("{} can't be read", path.display()))?;
             project(&batch, &schema)
         }))
     }
 
-    /// Writes the files that lose rows anew, without those rows; returns the names of the old ones.
+    /// Writes the files of a date that lose rows anew, without those rows; returns the names of the old ones. With it, the
+    /// date is done.
     fn rewrite(
         &self,
+        date: i32,
         files: &[DataFile],
         displaced: &BTreeMap<String, BTreeSet<u64>>,
         out: &mut Output,
     ) -> Result<Vec<String>> {
         let schema = silver_file_schema(self.stream);
         let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let values = of_date(date);
         for file in files {
             let Some(gone) = displaced.get(&file.name) else { continue };
-            let values: Values = vec![(SILVER_PARTITION.into(), file.value(SILVER_PARTITION).map(str::to_owned))];
             let mut at = 0;
-            for batch in ParquetFile::open(&file.path)?.batches(&names, READ_ROWS)? {
+            for batch in ParquetFile::open(&file.path)?.batches(&names, self.options.batch_rows())? {
                 go_on(self.cancel)?;
                 let batch = batch.context(ErrorKind::Store, || format!("{} can't be read", file.path.display()))?;
                 let stay: BooleanArray =
@@ -183,6 +201,7 @@ impl Step<'_> {
             }
             out.displaced += gone.len() as u64;
         }
+        out.silver.roll()?;
         Ok(displaced.keys().cloned().collect())
     }
 
@@ -251,33 +270,20 @@ fn read_schema(stream: Stream, decoded: bool) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().filter(wanted).map(plain).collect::<Vec<_>>()))
 }
 
-/// Which rows belong to a shard: by the hash of their id; those without one to the first.
-fn in_shard(batch: &RecordBatch, shard: u64, shards: u64) -> Result<BooleanArray> {
-    let ids = batch.column_by_name("id").ok_or_else(|| Error::internal("bronze lacks the column id"))?;
-    let ids = ids.as_string::<i32>();
-    let of = |id: Option<&str>| {
-        let Some(id) = id else { return 0 };
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        hasher.finish() % shards
-    };
-    Ok(ids.iter().map(|id| Some(of(id) == shard)).collect())
-}
-
 /// The files of a step, and what they hold.
-struct Output {
+pub(super) struct Output {
     stream: Stream,
-    sides: [Option<FileSet>; 3],
-    silver: FileSet,
-    counts: Counts,
-    kept: u64,
+    pub(super) sides: [Option<FileSet>; 3],
+    pub(super) silver: FileSet,
+    pub(super) counts: Counts,
+    pub(super) kept: u64,
     displaced: u64,
 }
 
 impl Output {
     fn new(step: &Step) -> Self {
         let set =
-            |table: &Table, schema: Schema| FileSet::new(PathBuf::from(table.root()), schema, commit_id(), FILE_BYTES);
+            |table: &Table, schema: Schema| FileSet::new(table.root().to_owned(), schema, commit_id(), FILE_BYTES);
         let tables = step.tables;
         let sides = Side::ALL.map(|side| {
             let tags = vec![("citystream.stream", step.stream.name().to_owned())];
@@ -288,91 +294,29 @@ impl Output {
         Self { stream: step.stream, sides, silver, counts: Counts::default(), kept: 0, displaced: 0 }
     }
 
-    fn verdict(&mut self, verdict: &Verdict) -> Result<()> {
-        if let (Some(rows), Some(files)) = (&verdict.conflicts, &mut self.sides[Side::Quarantine as usize]) {
+    fn lost(&mut self, lost: &Lost) -> Result<()> {
+        if let (Some(rows), Some(files)) = (&lost.conflicts, &mut self.sides[Side::Quarantine as usize]) {
             side::write(files, &side::conflicting(self.stream, rows)?)?;
             self.counts.quarantine += rows.num_rows() as u64;
         }
-        if let (Some((lost, kept)), Some(files)) = (&verdict.duplicates, &mut self.sides[Side::Duplicate as usize]) {
+        if let (Some((lost, kept)), Some(files)) = (&lost.duplicates, &mut self.sides[Side::Duplicate as usize]) {
             side::write(files, &side::duplicated(self.stream, lost, kept)?)?;
             self.counts.duplicate += lost.num_rows() as u64;
         }
         Ok(())
     }
 
-    /// Writes the rows that stay, each date's sorted by device and time.
-    fn silver(&mut self, rows: &Rows, verdict: &Verdict) -> Result<()> {
-        let Some(first) = rows.batches.first() else { return Ok(()) };
-        let columns: Vec<_> = (0..first.num_columns()).map(|column| Column::new(&rows.batches, column)).collect();
-        for (date, kept) in &verdict.kept {
-            let values: Values = vec![(SILVER_PARTITION.into(), Some(date_text(*date)))];
-            let sorted = sorted(&rows.batches, kept)?;
-            for chunk in sorted.chunks(WRITE_ROWS) {
-                let picked: Vec<_> = chunk.iter().map(|&(b, r)| (b as usize, r as usize)).collect();
-                let columns = columns.iter().map(|column| column.pick(&picked)).collect::<Result<Vec<_>>>()?;
-                self.silver.write(&values, &RecordBatch::try_new(first.schema(), columns)?)?;
-            }
-            self.kept += kept.len() as u64;
+    /// Writes rows that stay, sorted by device and time.
+    fn silver(&mut self, date: i32, held: &Held<'_>, kept: &[At], batch_rows: usize) -> Result<()> {
+        let values = of_date(date);
+        for chunk in held.sorted(kept).chunks(batch_rows) {
+            self.silver.write(&values, &held.pick(chunk)?)?;
         }
+        self.kept += kept.len() as u64;
         Ok(())
     }
 }
 
-/// One column of a shard's batches.
-enum Column<'a> {
-    /// Texts that are all the same, as the topic is: nothing to pick.
-    Same(Option<&'a str>),
-    Parts(Vec<&'a dyn Array>),
-}
-
-impl<'a> Column<'a> {
-    fn new(batches: &'a [RecordBatch], column: usize) -> Self {
-        let parts = || batches.iter().map(move |batch| batch.column(column));
-        let texts = || parts().filter_map(|part| part.as_string_opt::<i32>()).flatten();
-        match texts().next() {
-            Some(first) if texts().all(|text| text == first) => Self::Same(first),
-            _ => Self::Parts(parts().map(AsRef::as_ref).collect()),
-        }
-    }
-
-    fn pick(&self, rows: &[(usize, usize)]) -> Result<ArrayRef> {
-        Ok(match self {
-            Self::Same(Some(text)) => Arc::new(StringArray::new_repeated(text, rows.len())),
-            Self::Same(None) => new_null_array(&DataType::Utf8, rows.len()),
-            Self::Parts(parts) => interleave(parts, rows)?,
-        })
-    }
-}
-
-fn sorted(batches: &[RecordBatch], rows: &[At]) -> Result<Vec<At>> {
-    let column = |batch: &RecordBatch, name: &str, kind: DataType| {
-        let column = batch.column_by_name(name).filter(|c| c.data_type() == &kind).cloned();
-        column.ok_or_else(|| Error::internal(format!("silver lacks the column {name}")))
-    };
-    let time = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
-    let mut devices = Vec::new();
-    let mut times = Vec::new();
-    for batch in batches {
-        devices.push(column(batch, "device_id", DataType::Utf8)?.as_string::<i32>().clone());
-        times.push(column(batch, "event_time", time.clone())?.as_primitive::<TimestampMicrosecondType>().clone());
-    }
-    // Few devices send many rows: number them once, put each one's rows together, and order those by time, which they
-    // nearly are.
-    let mut numbers: HashMap<&str, u32, Seed> = HashMap::default();
-    let mut groups: Vec<(&str, Vec<(i64, At)>)> = Vec::new();
-    for &at in rows {
-        let device = devices[at.0 as usize].value(at.1 as usize);
-        let number = *numbers.entry(device).or_insert_with(|| {
-            groups.push((device, Vec::new()));
-            groups.len() as u32 - 1
-        });
-        groups[number as usize].1.push((times[at.0 as usize].value(at.1 as usize), at));
-    }
-    groups.sort_unstable_by_key(|(device, _)| *device);
-    let mut sorted = Vec::with_capacity(rows.len());
-    for (_, mut group) in groups {
-        group.sort_unstable();
-        sorted.extend(group.into_iter().map(|(_, at)| at));
-    }
-    Ok(sorted)
+fn of_date(date: i32) -> Values {
+    vec![(SILVER_PARTITION.into(), Some(date_text(date)))]
 }

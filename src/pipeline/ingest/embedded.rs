@@ -41,7 +41,7 @@ pub fn ingest_city(lake: &Lake, source: &Source, options: &BronzeOptions, run: &
     let ended = tables.values_mut().try_for_each(|(table, _)| {
         ingested.skipped += table.writer.skipped();
         let committed = table.writer.commit()?;
-        ingested.count(table.stream, &committed);
+        ingested.count(table.stream, &identity.topic, &committed);
         Ok(())
     });
     outcome.and(ended).map(|()| ingested)
@@ -128,7 +128,7 @@ fn append(
     table.writer.append(&records, &decoded)?;
     if table.writer.due() {
         let committed = table.writer.commit()?;
-        ingested.count(stream, &committed);
+        ingested.count(stream, "", &committed);
     }
     Ok(())
 }

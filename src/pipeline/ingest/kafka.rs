@@ -12,11 +12,11 @@ use crate::codec;
 use crate::codec::avro::{Stored, is_framed};
 use crate::codec::names::Names;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kafka::{ConsumeOptions, Consumer, Fetched, RegistryOptions, Security, Topics as Admin};
+use crate::kafka::{ConsumeOptions, Consumer, Fetched, Gap, RegistryOptions, Security, Topics as Admin};
 use crate::lake::{BronzeOptions, Lake};
 use crate::pipeline::metrics::{Metrics, lag};
 use crate::pipeline::pool::{Pending, Pool};
-use crate::pipeline::progress::Run;
+use crate::pipeline::progress::{Cancel, Run};
 use crate::pipeline::topics::Topics;
 use crate::pipeline::wire::stored;
 use crate::schema::{Decoded, Records, SourceId, Stream};
@@ -27,6 +27,8 @@ pub enum OnGap {
     /// Stop with a `Gap` error that names the range.
     #[default]
     Error,
+    /// Go on behind it, with the range as a row of `bronze.ingest_gap`.
+    Record,
 }
 
 /// How Kafka's topics fill bronze.
@@ -44,6 +46,8 @@ pub struct KafkaIngest {
     pub registry: Option<RegistryOptions>,
     /// Whether to go on after the end that the topics had at the beginning.
     pub follow: bool,
+    /// Ends a run that follows, as if it had come to the end.
+    pub stop: Cancel,
     /// What to do about a gap.
     pub on_gap: OnGap,
     /// Bytes of records fetched ahead, over all topics.
@@ -92,11 +96,7 @@ pub fn ingest_kafka(lake: &Lake, options: &KafkaIngest, threads: usize, run: &mu
         if !ended? {
             return Ok(ingest.report());
         }
-        if ingest.ingested.conflicts >= MOST_CONFLICTS {
-            return Err(Error::new(ErrorKind::Conflict, format!("other writers won {MOST_CONFLICTS} commits"))
-                .help("Let one process a pipeline ingest a topic")
-                .retryable());
-        }
+        ingest.not_alone()?;
     }
 }
 
@@ -142,6 +142,8 @@ struct Ingest {
     names: Names,
     stored: Arc<Stored>,
     follow: bool,
+    stop: Cancel,
+    on_gap: OnGap,
     /// Memory of all writers together at which the largest commits, in bytes.
     memory_bytes: usize,
     looked: Instant,
@@ -183,8 +185,8 @@ impl Ingest {
             fetch_buffer_kib: u32::try_from(options.prefetch_bytes >> 10).unwrap_or(u32::MAX).clamp(1, 2_097_151),
             ..ConsumeOptions::new(options.servers.clone())
         };
-        let mut consumer = Consumer::open(consume, flag)?;
-        let mut topics = Vec::new();
+        let consumer = Consumer::open(consume, flag)?;
+        let (mut topics, mut all_starts) = (Vec::new(), Vec::new());
         let mut total = 0;
         for (stream, name) in found {
             let Some(topic) = described.iter().find(|t| t.name == name) else {
@@ -204,18 +206,15 @@ impl Ingest {
                 starts.push((partition.id, from));
                 total += (partition.high - from).max(0) as u64;
             }
-            if let (Some(gap), OnGap::Error) = (consumer.gaps(name, &starts)?.into_iter().next(), options.on_gap) {
-                return Err(gap.into());
-            }
-            consumer.assign(name, &starts)?;
             let (name, id) = (name.to_owned(), topic.id.clone());
             topics.push(Topic { name, id, writing: Writing { stream, writer }, partitions });
+            all_starts.push(starts);
         }
         let metrics = options.metrics.clone();
         if let Some(metrics) = &metrics {
             metrics.ingest_begins();
         }
-        let ingest = Self {
+        let mut ingest = Self {
             pool: Pool::new(threads)?,
             admin,
             consumer,
@@ -224,6 +223,8 @@ impl Ingest {
             names: options.names.clone(),
             stored: stored(options.registry.as_ref(), &run.cancel)?,
             follow: options.follow,
+            stop: options.stop.clone(),
+            on_gap: options.on_gap,
             memory_bytes: options.bronze.memory_bytes,
             looked: Instant::now(),
             ingested,
@@ -231,13 +232,63 @@ impl Ingest {
             total,
             metrics,
         };
+        for (index, starts) in all_starts.into_iter().enumerate() {
+            ingest.assign(index, starts)?;
+        }
         ingest.tell_positions();
         Ok(ingest)
     }
 
+    /// Reads a topic from these (partition, offset) on, where it has lost some of them from what is left.
+    fn assign(&mut self, index: usize, mut starts: Vec<(i32, i64)>) -> Result<()> {
+        loop {
+            match self.consumer.assign(&self.topics[index].name, &starts) {
+                Err(error) if error.kind() == ErrorKind::Gap => {
+                    let (_, partition, next) = self.pass(error)?;
+                    starts.iter_mut().filter(|(p, _)| *p == partition).for_each(|start| start.1 = next);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Takes note of a gap in the table, where that is wanted; otherwise it is the error. The topic's place among ours, the
+    /// partition, and the offset to go on from.
+    fn pass(&mut self, error: Error) -> Result<(usize, i32, i64)> {
+        let gap = Gap::of(&error).filter(|_| self.on_gap == OnGap::Record).cloned();
+        let index = gap.as_ref().and_then(|gap| self.topics.iter().position(|t| t.name == gap.topic));
+        let (Some(gap), Some(index)) = (gap, index) else { return Err(error) };
+        // What was read before the gap stands before it in the table.
+        self.drain()?;
+        let writer = &mut self.topics[index].writing.writer;
+        writer.advance(gap.partition, gap.stored);
+        writer.gap(gap.partition, gap.log_start);
+        self.commit(index)?;
+        // Another writer may have won, over and over again.
+        self.not_alone()?;
+        let next = self.topics[index].writing.writer.next_offset(gap.partition)?;
+        Ok((index, gap.partition, next.unwrap_or(gap.log_start)))
+    }
+
+    fn not_alone(&self) -> Result<()> {
+        if self.ingested.conflicts < MOST_CONFLICTS {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, format!("other writers won {MOST_CONFLICTS} commits"))
+            .help("Let one process a pipeline ingest a topic")
+            .retryable())
+    }
+
     fn read(&mut self, run: &mut Run<'_>) -> Result<()> {
-        while self.follow || !self.at_end() {
-            let fetched = self.consumer.poll_batch(POLL_ROWS, POLL_BYTES, POLL_TIME, run.cancel.flag())?;
+        while !self.stop.is_asked() && (self.follow || !self.at_end()) {
+            let fetched = match self.consumer.poll_batch(POLL_ROWS, POLL_BYTES, POLL_TIME, run.cancel.flag()) {
+                Err(error) if error.kind() == ErrorKind::Gap => {
+                    let (index, partition, next) = self.pass(error)?;
+                    self.consumer.seek(&self.topics[index].name, partition, next)?;
+                    continue;
+                }
+                fetched => fetched?,
+            };
             let idle = fetched.is_empty();
             for Fetched { topic, records } in fetched {
                 self.read += records.values.len() as u64;
@@ -344,7 +395,7 @@ impl Ingest {
                 starts.push((partition, from));
                 topic.partitions.insert(partition, (from, high));
             }
-            self.consumer.assign(&topic.name, &starts)?;
+            self.assign(index, starts)?;
         }
         Ok(())
     }
@@ -407,7 +458,7 @@ impl Ingest {
         match self.topics[index].writing.writer.commit() {
             Ok(committed) => {
                 let topic = &self.topics[index];
-                self.ingested.count(topic.writing.stream, &committed);
+                self.ingested.count(topic.writing.stream, &topic.name, &committed);
                 if let Some(metrics) = &self.metrics {
                     metrics.committed(topic.writing.stream, &topic.name, &committed);
                 }
@@ -420,7 +471,12 @@ impl Ingest {
                 }
                 self.pending.retain(|(topic, ..)| *topic != index);
                 let topic = &self.topics[index];
+                let positions = self.consumer.positions();
                 for (partition, (from, _)) in &topic.partitions {
+                    // While a topic is being assigned, there is nothing yet to go back in.
+                    if !positions.iter().any(|p| *p.topic == *topic.name && p.partition == *partition) {
+                        continue;
+                    }
                     let next = topic.writing.writer.next_offset(*partition)?.unwrap_or(*from);
                     self.consumer.seek(&topic.name, *partition, next)?;
                 }

@@ -9,7 +9,7 @@ pub use kafka::{KafkaIngest, OnGap, PREFETCH_BYTES, ingest_kafka};
 use std::collections::BTreeMap;
 
 use crate::lake::{BronzeWriter, Committed};
-use crate::schema::Stream;
+use crate::schema::{GAP_TABLE, Stream};
 
 /// What was ingested.
 #[derive(Debug, Clone, Default)]
@@ -26,10 +26,25 @@ pub struct Ingested {
     pub commits: u64,
     /// Commits that another writer won; their records were read again.
     pub conflicts: u64,
+    /// Offsets that the topics had lost before they were read.
+    pub gaps: Vec<LostOffsets>,
     /// Each topic partition that was read.
     pub partitions: Vec<PartitionProgress>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// Offsets that a topic had lost before they were read: a row of `bronze.ingest_gap`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostOffsets {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The first of them.
+    pub from: i64,
+    /// The first offset that was left.
+    pub to: i64,
 }
 
 /// How far a topic partition was read.
@@ -48,12 +63,20 @@ pub struct PartitionProgress {
 }
 
 impl Ingested {
-    fn count(&mut self, stream: Stream, committed: &Committed) {
+    fn count(&mut self, stream: Stream, topic: &str, committed: &Committed) {
         *self.records.entry(stream).or_default() += committed.rows;
         if committed.undecodable > 0 {
             *self.undecodable.entry(stream).or_default() += committed.undecodable;
         }
         self.commits += u64::from(committed.files > 0);
+        for &(partition, from, to) in &committed.gaps {
+            self.warnings.push(format!(
+                "topic {topic:?} partition {partition}: the offsets {from} to {} were gone before they were read; see \
+                 bronze.{GAP_TABLE}",
+                to - 1
+            ));
+            self.gaps.push(LostOffsets { topic: topic.to_owned(), partition, from, to });
+        }
     }
 }
 

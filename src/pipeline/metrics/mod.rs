@@ -40,6 +40,28 @@ struct Ingesting {
     commits: u64,
     conflicts: u64,
     queued: u64,
+    refining: Refining,
+}
+
+/// Refining beside an ingest.
+#[derive(Debug, Default)]
+struct Refining {
+    rounds: u64,
+    failures: u64,
+    seconds: f64,
+    /// By gold table.
+    gold: BTreeMap<String, GoldLag>,
+}
+
+/// Seconds from a record's Kafka timestamp to the commit that brought it into a gold table.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GoldLag {
+    /// Of the newest record of the last commit.
+    pub last: f64,
+    /// Of half of all records.
+    pub median: f64,
+    /// The longest.
+    pub max: f64,
 }
 
 /// What came in of one stream.
@@ -50,6 +72,7 @@ struct Intake {
     bytes: u64,
     committed: u64,
     undecodable: u64,
+    lost: u64,
 }
 
 /// The offsets from a position to the end of its partition.
@@ -101,6 +124,7 @@ impl Metrics {
             let intake = i.intake(stream, topic);
             intake.committed += committed.rows;
             intake.undecodable += committed.undecodable;
+            intake.lost += committed.gaps.iter().map(|(_, from, to)| (to - from).unsigned_abs()).sum::<u64>();
             i.commits += u64::from(committed.files > 0);
         });
     }
@@ -108,6 +132,22 @@ impl Metrics {
     /// Another writer won a commit.
     pub(super) fn conflict(&self) {
         self.ingest(|i| i.conflicts += 1);
+    }
+
+    /// A refinement has ended.
+    pub fn refined(&self, seconds: f64, failed: bool) {
+        self.ingest(|i| {
+            i.refining.rounds += u64::from(!failed);
+            i.refining.failures += u64::from(failed);
+            i.refining.seconds = seconds;
+        });
+    }
+
+    /// How far a gold table is behind the topics.
+    pub fn gold_lag(&self, table: &str, lag: GoldLag) {
+        self.ingest(|i| {
+            i.refining.gold.insert(table.to_owned(), lag);
+        });
     }
 
     /// The page that Prometheus reads.
@@ -150,6 +190,8 @@ impl Publishing {
         let seconds = self.began.elapsed().as_secs_f64();
         let rate = per_second(report.delivered(), seconds);
         page.family("citystream_publish_seconds", Gauge, "Since the publisher was opened.", [(vec![], seconds)]);
+        let help = "Seconds by which a paced run is behind its pace.";
+        page.family("citystream_publish_behind_seconds", Gauge, help, [(vec![], report.behind.as_secs_f64())]);
         let help = "Delivered events in a second, on average since the publisher was opened.";
         page.family("citystream_publish_events_per_second", Gauge, help, [(vec![], rate)]);
     }
@@ -177,6 +219,8 @@ impl Ingesting {
         family("citystream_ingest_undecodable_records_total", "Committed records that could not be decoded.", |i| {
             i.undecodable
         });
+        let help = "Offsets that the topic had lost before they were read.";
+        family("citystream_ingest_lost_offsets_total", help, |i| i.lost);
         let numbered: Vec<_> = self.partitions.iter().map(|((t, p), place)| (t, p.to_string(), place)).collect();
         let mut partitions = |name: &str, help: &str, value: fn(&(i64, i64)) -> i64| {
             let labels = |(topic, partition, place)| {
@@ -204,6 +248,27 @@ impl Ingesting {
         let help = "Committed records in a second, on average since the first ingest began.";
         let rate = per_second(committed, seconds);
         page.family("citystream_ingest_records_per_second", Gauge, help, [(vec![], rate)]);
+        self.refining.render(page);
+    }
+}
+
+impl Refining {
+    fn render(&self, page: &mut Exposition) {
+        use Kind::{Counter, Gauge};
+        let one = |value: u64| [(Vec::new(), value)];
+        page.family("citystream_refine_rounds_total", Counter, "Refinements beside an ingest.", one(self.rounds));
+        let help = "Refinements beside an ingest that failed; each is tried again.";
+        page.family("citystream_refine_failures_total", Counter, help, one(self.failures));
+        let help = "How long the last refinement took.";
+        page.family("citystream_refine_last_seconds", Gauge, help, [(vec![], self.seconds)]);
+        let mut lag = |name: &str, help: &str, value: fn(&GoldLag) -> f64| {
+            page.family(name, Gauge, help, self.gold.iter().map(|(t, lag)| (vec![("table", t.as_str())], value(lag))));
+        };
+        let help = "From the newest record's Kafka timestamp to the last commit of the gold table.";
+        lag("citystream_gold_lag_last_seconds", help, |lag| lag.last);
+        let help = "From Kafka timestamp to gold, half of all records of the run.";
+        lag("citystream_gold_lag_median_seconds", help, |lag| lag.median);
+        lag("citystream_gold_lag_max_seconds", "From Kafka timestamp to gold, the longest of the run.", |lag| lag.max);
     }
 }
 
@@ -226,7 +291,15 @@ mod tests {
             metrics.committed(
                 Stream::Gps,
                 "gps_data",
-                &Committed { version: 1, rows: 10, undecodable: 1, files: 1, bytes: 9, ranges: Vec::new() },
+                &Committed {
+                    version: 1,
+                    rows: 10,
+                    undecodable: 1,
+                    files: 1,
+                    bytes: 9,
+                    ranges: vec![(0, 0, 10)],
+                    gaps: vec![(0, 0, 3)],
+                },
             );
         }
         metrics.position("gps_data", 0, 5, 9);
@@ -234,16 +307,24 @@ mod tests {
         metrics.position("gps_data", 0, 7, 8);
         metrics.position("gps_data", 1, 4, 4);
         metrics.conflict();
+        metrics.refined(1.5, false);
+        metrics.refined(0.5, true);
+        metrics.gold_lag("gold.road_5min", GoldLag { last: 1.0, median: 7.5, max: 12.0 });
         let page = metrics.render();
         for line in [
             "citystream_ingest_read_records_total{stream=\"gps\",topic=\"gps_data\"} 20",
             "citystream_ingest_read_bytes_total{stream=\"gps\",topic=\"gps_data\"} 5000",
             "citystream_ingest_committed_records_total{stream=\"gps\",topic=\"gps_data\"} 20",
             "citystream_ingest_undecodable_records_total{stream=\"gps\",topic=\"gps_data\"} 2",
+            "citystream_ingest_lost_offsets_total{stream=\"gps\",topic=\"gps_data\"} 6",
             "citystream_ingest_lag_offsets{topic=\"gps_data\",partition=\"0\"} 2",
             "citystream_ingest_lag_offsets{topic=\"gps_data\",partition=\"1\"} 0",
             "citystream_ingest_commits_total 2",
             "citystream_ingest_conflicts_total 1",
+            "citystream_refine_rounds_total 1",
+            "citystream_refine_failures_total 1",
+            "citystream_refine_last_seconds 0.5",
+            "citystream_gold_lag_median_seconds{table=\"gold.road_5min\"} 7.5",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
         }

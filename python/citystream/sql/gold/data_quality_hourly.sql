@@ -64,16 +64,44 @@ received_hourly as (
     group by 1, 2
 ),
 
-accepted_hourly as (
+-- Percentiles by counts of equal values: a percentile function would hold every row of an hour in memory.
+counted as (
     select
         stream,
         date_trunc('hour', ingested_at) as window_start,
-        count(*) as accepted,
-        count(case when lateness_s > 60 then 1 end) as late,
-        percentile_cont(0.5) within group (order by lateness_s) as lateness_p50_s,
-        percentile_cont(0.95) within group (order by lateness_s) as lateness_p95_s,
-        max(lateness_s) as lateness_max_s
+        lateness_s,
+        count(*) as n
     from accepted
+    group by 1, 2, 3
+),
+
+cumulated as (
+    select
+        stream,
+        window_start,
+        lateness_s,
+        n,
+        sum(n) over (partition by stream, window_start order by lateness_s) as up_to,
+        0.50 * (sum(n) over (partition by stream, window_start) - 1) as p50_at,
+        0.95 * (sum(n) over (partition by stream, window_start) - 1) as p95_at
+    from counted
+),
+
+-- The value at place k, from 0, is the lowest up to which there are more than k.
+accepted_hourly as (
+    select
+        stream,
+        window_start,
+        cast(sum(n) as bigint) as accepted,
+        cast(coalesce(sum(case when lateness_s > 60 then n end), 0) as bigint) as late,
+        max(p50_at - floor(p50_at)) as p50_part,
+        max(p95_at - floor(p95_at)) as p95_part,
+        min(case when up_to > floor(p50_at) then lateness_s end) as p50_low,
+        min(case when up_to > ceil(p50_at) then lateness_s end) as p50_high,
+        min(case when up_to > floor(p95_at) then lateness_s end) as p95_low,
+        min(case when up_to > ceil(p95_at) then lateness_s end) as p95_high,
+        max(lateness_s) as lateness_max_s
+    from cumulated
     group by 1, 2
 ),
 
@@ -108,8 +136,8 @@ select
     coalesce(d.duplicate, 0) as duplicate,
     cast(coalesce(a.accepted, 0) as double) / r.received as accepted_share,
     coalesce(a.late, 0) as late,
-    cast(a.lateness_p50_s as double) as lateness_p50_s,
-    cast(a.lateness_p95_s as double) as lateness_p95_s,
+    cast(a.p50_low + a.p50_part * (a.p50_high - a.p50_low) as double) as lateness_p50_s,
+    cast(a.p95_low + a.p95_part * (a.p95_high - a.p95_low) as double) as lateness_p95_s,
     cast(a.lateness_max_s as double) as lateness_max_s,
     cast(r.window_start as date) as window_date
 from received_hourly as r

@@ -84,10 +84,11 @@ select
     life.on_scene_at,
     life.lanes_cleared_at,
     life.resolved_at,
-    cast(extract(epoch from life.dispatched_at) - extract(epoch from life.reported_at) as double) as dispatch_s,
-    cast(extract(epoch from life.on_scene_at) - extract(epoch from life.reported_at) as double) as response_s,
-    cast(extract(epoch from life.lanes_cleared_at) - extract(epoch from life.on_scene_at) as double) as clearance_s,
-    cast(extract(epoch from life.resolved_at) - extract(epoch from life.reported_at) as double) as duration_s,
+    -- Seconds since 1970 have a quarter of a microsecond to spare: rounded, the difference is exact.
+    round(cast(extract(epoch from life.dispatched_at) - extract(epoch from life.reported_at) as double), 6) as dispatch_s,
+    round(cast(extract(epoch from life.on_scene_at) - extract(epoch from life.reported_at) as double), 6) as response_s,
+    round(cast(extract(epoch from life.lanes_cleared_at) - extract(epoch from life.on_scene_at) as double), 6) as clearance_s,
+    round(cast(extract(epoch from life.resolved_at) - extract(epoch from life.reported_at) as double), 6) as duration_s,
     life.lanes_blocked,
     life.responder_id,
     cast(life.first_at as date) as window_date

@@ -30,8 +30,14 @@ with report as (
         road_id,
         event_time,
         speed_kmh,
-        lag(event_time) over (partition by device_id order by event_time) as previous_time,
-        lead(event_time) over (partition by device_id order by event_time) as next_time
+        lag(event_time) over (
+            partition by device_id
+            order by event_time, odometer_km, speed_kmh
+        ) as previous_time,
+        lead(event_time) over (
+            partition by device_id
+            order by event_time, odometer_km, speed_kmh
+        ) as next_time
     from silver.vehicle
     where event_time >= $from - interval '60' second and event_time < $to + interval '60' second
 ),

@@ -1,0 +1,180 @@
+"""Which windows of a gold table new rows of its sources can change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import gold
+from .spans import DAY, Spans, floor_of
+from .sql import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    import duckdb
+
+    from . import _core, sql
+
+
+# Files that one run of a query reads at most, unless a single day has more: DuckDB holds a footer of each.
+PORTION_FILES = 128
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What has to be computed again, and how far the sources have moved.
+
+    Attributes:
+        spans: The windows; None for all of the table.
+        behind: Commits of the sources that the table has not recorded, those without new rows included.
+    """
+
+    spans: Spans | None
+    behind: int
+
+
+def app_id(query: sql.Query, source: str, source_id: str) -> str:
+    """Under which name a table's commits record the source's version.
+
+    Another text of the query starts anew, and so does a source that was deleted and made again, whatever its version.
+    """
+    return f"citystream/{query.name}/{query.fingerprint}/{source}/{source_id}"
+
+
+def touched(
+    con: duckdb.DuckDBPyConnection,
+    lake: _core.Lake,
+    query: sql.Query,
+    sources: Mapping[str, gold.Snapshot],
+    seen: Mapping[str, int] | None,
+) -> Touched:
+    """The windows that rows new or gone in the sources can change.
+
+    Compaction changes no row, and so no window. Rows that are still there are read for their times; for the others the
+    bounds in the log have to do.
+
+    Args:
+        con: Used to read the new rows' times.
+        lake: The lake.
+        query: The table's query.
+        sources: The snapshot of each source.
+        seen: The table's transaction ids; None where it doesn't exist.
+    """
+    whole = Touched(None, 0)
+    pairs: list[tuple[int, int]] = []
+    behind = 0
+    for source in query.sources:
+        snapshot = sources[source.table]
+        last = None if seen is None else seen.get(app_id(query, source.table, snapshot.id))
+        if last is None:
+            return whole
+        behind += max(0, snapshot.version - last)
+        if snapshot.version <= last:
+            continue
+        commits = lake.changed(source.table, last)
+        if commits is None:
+            return whole
+        if not commits:
+            continue
+        if source.time is None or query.window is None:
+            return whole
+        found = _windows(con, query, source.time, snapshot, commits)
+        if found is None:
+            return whole
+        pairs += found
+    return Touched(Spans.of(pairs), behind)
+
+
+def _windows(
+    con: duckdb.DuckDBPyConnection,
+    query: sql.Query,
+    column: str,
+    snapshot: gold.Snapshot,
+    commits: Sequence[Mapping[str, Any]],
+) -> list[tuple[int, int]] | None:
+    """The windows that one source's commits touch; None where only all can be said."""
+    length, margin = query.window_us, query.lookback_us
+    there = {file["path"] for file in snapshot.files}
+    read, pairs = [], []
+    for commit in commits:
+        # A gold table's commit says which windows it has replaced; its files hold those carried over too.
+        if commit["windows"] is not None and column == "window_start":
+            pairs += commit["windows"]
+            continue
+        for file in [*commit["adds"], *commit["removes"]]:
+            if file["path"] in there:
+                read.append(file)
+                continue
+            bounds = snapshot.bounds(file, column)
+            if bounds is None:
+                return None
+            if bounds[0] <= bounds[1]:
+                pairs.append((bounds[0], bounds[1] + 1))
+    spans = list(Spans.of(pairs).widened(margin).aligned(length).parts)
+    if read:
+        t = f"epoch_us({quoted(column)})"
+        low, high = f"{t} - {margin}", f"{t} + {margin}"
+        spans += con.execute(
+            f"SELECT DISTINCT {floor_of(low, length)}, {floor_of(high, length)} + {length} "
+            f"FROM {gold.rows_of(con, snapshot, read)} WHERE {quoted(column)} IS NOT NULL"
+        ).fetchall()
+    return spans
+
+
+def everything(con: duckdb.DuckDBPyConnection, query: sql.Query, sources: Mapping[str, gold.Snapshot]) -> Spans:
+    """The UTC days in which the sources have rows, lookback included: where a windowed table can have any."""
+    pairs: list[tuple[int, int]] = []
+    for source in query.sources:
+        if source.time is None:
+            continue
+        snapshot, unknown = sources[source.table], []
+        for file in snapshot.files:
+            bounds = snapshot.bounds(file, source.time)
+            if bounds is None:
+                unknown.append(file)
+            elif bounds[0] <= bounds[1]:
+                pairs.append((bounds[0], bounds[1] + 1))
+        if unknown:
+            t = f"epoch_us({quoted(source.time)})"
+            first, last = con.execute(
+                f"SELECT min({t}), max({t}) FROM {gold.rows_of(con, snapshot, unknown)}"
+            ).fetchall()[0]
+            if first is not None:
+                pairs.append((first, last + 1))
+    return Spans.of(pairs).widened(query.lookback_us).aligned(DAY)
+
+
+def portions(query: sql.Query, sources: Mapping[str, gold.Snapshot], spans: Spans, rows: int) -> Iterator[Spans]:
+    """The spans in portions that read about so many rows of the sources each, none cut within a day.
+
+    Args:
+        query: The table's query.
+        sources: The snapshot of each source.
+        spans: What is to be computed.
+        rows: Of one portion; a day with more is a portion of its own. A small file counts as many.
+    """
+    on: dict[int, float] = {}
+    for source in query.sources:
+        if source.time is None:
+            continue
+        snapshot = sources[source.table]
+        for file in snapshot.files:
+            bounds = snapshot.bounds(file, source.time)
+            if bounds is None or bounds[0] > bounds[1]:
+                continue
+            days = range(bounds[0] // DAY, bounds[1] // DAY + 1)
+            for day in days:
+                on[day] = on.get(day, 0.0) + max(file["rows"], rows / PORTION_FILES) / len(days)
+    portion: list[tuple[int, int]] = []
+    held = 0.0
+    for start, end in spans.by_day():
+        more = on.get(start // DAY, 0.0) * (end - start) / DAY
+        if portion and held + more > rows:
+            yield Spans.of(portion)
+            portion, held = [], 0.0
+        portion.append((start, end))
+        held += more
+    if portion:
+        yield Spans.of(portion)
