@@ -263,8 +263,9 @@ impl Lake {
         for tier in TIERS {
             let folder = self.shared.root.join(tier);
             let tables = folder.folders()?;
-            // Of a bucket only what has objects in it is listed, and nothing has any before its log.
-            let found = tables.iter().filter(|name| !folder.join(name).join("_delta_log").is_missing_folder());
+            // Another process makes a table's folders before its log. Of a bucket only what has objects in it is listed, and
+            // nothing has any before its log.
+            let found = tables.iter().filter(|name| !folder.join(name).join("_delta_log").is_missing_log());
             names.extend(found.map(|name| format!("{tier}.{name}")));
         }
         Ok(names)

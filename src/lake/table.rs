@@ -124,7 +124,7 @@ impl Table {
 
     /// Makes the table, empty, unless it exists.
     pub(crate) fn ensure(&self, schema: &Schema, partitions: &[&str], description: &str) -> Result<()> {
-        if !self.root.join("_delta_log").is_missing_folder()
+        if !self.root.join("_delta_log").is_missing_log()
             && block_on(log::commit_range(self.log.as_ref()))?.is_ok_and(|r| r.is_some())
         {
             return Ok(());
@@ -163,7 +163,7 @@ impl Table {
     /// # Errors
     /// `Table` where there is no table, or its log can't be understood.
     pub(crate) fn state(&self) -> Result<Arc<State>> {
-        if self.root.join("_delta_log").is_missing_folder() {
+        if self.root.join("_delta_log").is_missing_log() {
             return Err(self.missing());
         }
         let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();

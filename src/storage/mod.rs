@@ -7,6 +7,7 @@
 //! A [`Place`] is either.
 
 mod durable;
+mod encoder;
 mod groups;
 mod local;
 mod object;

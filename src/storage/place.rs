@@ -160,9 +160,15 @@ impl Place {
         self.local().map_or(Ok(()), create_folders)
     }
 
-    /// Whether it surely isn't there: a folder of this machine that does not exist. Of objects nothing is sure without asking.
-    pub fn is_missing_folder(&self) -> bool {
-        self.local().is_some_and(|path| !path.is_dir())
+    /// Whether it surely is no table's log: a folder of this machine that does not exist, or in which no version is yet
+    /// (only the file that is about to become one, which has a longer name).
+    pub fn is_missing_log(&self) -> bool {
+        let version = |entry: std::fs::DirEntry| {
+            let (name, ends) = (entry.file_name(), [".json", ".parquet"]);
+            name.to_str()
+                .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()) && ends.iter().any(|end| n.ends_with(end)))
+        };
+        self.local().is_some_and(|path| !std::fs::read_dir(path).is_ok_and(|mut log| log.any(|e| e.is_ok_and(version))))
     }
 
     /// The names of the folders in it, in order; none where it does not exist.

@@ -10,7 +10,8 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-use super::{NewObject, Place};
+use super::Place;
+use super::encoder::Encoder;
 use crate::error::{Context, ErrorKind, Result};
 
 /// The largest row group, encoded, in bytes.
@@ -32,9 +33,10 @@ impl Default for WriteOptions {
     }
 }
 
-/// A file that is being written; rows are encoded as they come, and leave memory with their row group.
+/// A file that is being written; rows leave memory with their row group. From the second batch on, a thread of the file's own
+/// encodes them, one batch while the caller makes the next.
 pub struct FileWriter {
-    writer: ArrowWriter<NewObject>,
+    encoder: Encoder,
     rows: u64,
 }
 
@@ -60,15 +62,15 @@ impl FileWriter {
         let schema = with_field_ids(schema);
         let file = target.into().create()?;
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(&schema, options)?))?;
-        Ok(Self { writer, rows: 0 })
+        Ok(Self { encoder: Encoder::new(writer), rows: 0 })
     }
 
     /// Adds rows; the batch has the schema's columns in its order.
     ///
     /// # Errors
-    /// `Store` where a row group can't be written.
+    /// `Store` where a row group can't be written, perhaps that of an earlier batch. The file is lost then.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch)?;
+        self.encoder.write(batch)?;
         self.rows += batch.num_rows() as u64;
         Ok(())
     }
@@ -78,24 +80,25 @@ impl FileWriter {
         self.rows
     }
 
-    /// Encoded size so far, in bytes, with an estimate for the open row group.
+    /// Encoded size in bytes, with an estimate for the open row group, before the batch that came last.
     pub fn bytes(&self) -> usize {
-        self.writer.bytes_written() + self.writer.in_progress_size()
+        self.encoder.progress().bytes
     }
 
-    /// Memory that the open row group holds, and what waits to be uploaded, in bytes.
+    /// Memory that the open row group holds, and what waits to be uploaded, in bytes, before the batch that came last.
     pub fn memory(&self) -> usize {
-        self.writer.memory_size() + self.writer.inner().buffered()
+        self.encoder.progress().memory
     }
 
     /// Completes the file, makes it durable and gives it its name.
     ///
     /// # Errors
     /// `Store` where it can't be written, or its name is taken.
-    pub fn finish(mut self) -> Result<WrittenFile> {
-        let metadata = self.writer.finish()?;
-        let bytes = self.writer.bytes_written() as u64;
-        let file = self.writer.inner_mut();
+    pub fn finish(self) -> Result<WrittenFile> {
+        let mut writer = self.encoder.finish()?;
+        let metadata = writer.finish()?;
+        let bytes = writer.bytes_written() as u64;
+        let file = writer.inner_mut();
         file.publish()?;
         let path = file.target().clone();
         Ok(WrittenFile { path, rows: self.rows, bytes, metadata })
@@ -196,6 +199,33 @@ mod tests {
         assert!(found.len() > leaves(&root), "the structs themselves have ids too");
         assert_eq!(found[0], 1);
         assert!(file.metadata.file_metadata().created_by().unwrap().starts_with("citystream version"));
+    }
+
+    #[test]
+    fn an_error_on_the_files_own_thread_is_told_and_leaves_nothing_behind() {
+        use arrow::array::{ArrayRef, Int64Array, StringArray};
+        let schema = Schema::new(vec![Field::new("x", DataType::Int64, true)]);
+        let folder = tempfile::tempdir().unwrap();
+        let start = || FileWriter::create(folder.path().join("x.parquet"), &schema, &WriteOptions::default()).unwrap();
+        let batch = |column: ArrayRef| RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let (good, bad) = (batch(Arc::new(Int64Array::from(vec![1]))), batch(Arc::new(StringArray::from(vec!["a"]))));
+
+        let mut writer = start();
+        writer.write(&good).unwrap();
+        writer.write(&bad).unwrap();
+        assert!(writer.write(&good).unwrap_err().to_string().contains("Incompatible type"));
+        assert!(writer.write(&good).unwrap_err().to_string().contains("after an error"));
+        assert!(writer.finish().is_err());
+
+        let mut writer = start();
+        writer.write(&good).unwrap();
+        writer.write(&bad).unwrap();
+        assert!(writer.finish().is_err());
+
+        let mut writer = start();
+        (0..3).for_each(|_| writer.write(&good).unwrap());
+        drop(writer);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).with_name("worker.py")
 SUMMARY = os.environ.get("CHAOS_SUMMARY")
-FILE_ROWS = 400
+# Small, so that there are many commits; larger on S3, where each costs a dozen requests.
+FILE_ROWS = {"local": 400, "s3": 1_500}
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +66,11 @@ class Lake:
     def job(self, **more: Any) -> str:
         """The worker's argument: first the cameras' and the vehicles' own words, then everything."""
         topics = self.records.topics
-        first = {stream: topics[stream] for stream in ("traffic", "gps", "reference")}
+        first = {stream: topics[stream] for stream in ("traffic", "gps", "reference") if stream in topics}
+        file_rows = FILE_ROWS["s3" if self.options else "local"]
         job = {"lake": self.path, "storage_options": self.options, "servers": self.records.servers,
-               "passes": [first, topics], "file_rows": FILE_ROWS, "attempts": 1}  # fmt: skip
+               "passes": [first, topics], "file_rows": file_rows, "attempts": 1, "upkeep": None,
+               "on_gap": "error"}  # fmt: skip
         return json.dumps(job | more)
 
     def start(self, crash_at: str | None = None, **more: Any) -> subprocess.Popen[str]:
@@ -86,20 +89,25 @@ class Lake:
         self.log.append(out + err)
         return worker.returncode
 
-    def audited(self, options: dict[str, str] | None = None) -> list[str]:
+    def audited(self, *, gold: bool = True) -> list[str]:
         """What is wrong with it."""
-        return audit.findings(self.path, options or self.options, self.records)
+        return audit.findings(self.path, self.options, self.records, gold=gold)
+
+    def gaps(self) -> list[tuple[int, int, int]]:
+        """The rows of bronze.ingest_gap: partition, first offset, the one after the last."""
+        rows = audit.table(self.path, "bronze.ingest_gap", self.options).to_pylist()
+        return sorted((row["kafka_partition"], row["from_offset"], row["to_offset"]) for row in rows)
 
 
 @pytest.fixture
-def lake(request: pytest.FixtureRequest, tmp_path: Path, filled: records.Records) -> Callable[[str], Lake]:
-    """Makes a lake of this test alone in a store: "local" or "s3"."""
+def lake(request: pytest.FixtureRequest, tmp_path: Path, filled: records.Records) -> Callable[..., Lake]:
+    """Makes a lake of this test alone in a store: "local" or "s3"; `anew` for another one beside the first."""
 
-    def make(store: str) -> Lake:
+    def make(store: str, of: records.Records = filled, *, anew: bool = False) -> Lake:
         if store == "local":
-            return Lake(str(tmp_path / "lake"), None, filled)
+            return Lake(str(tmp_path / ("anew" if anew else "lake")), None, of)
         server = request.getfixturevalue("s3")
-        return Lake(f"s3://{server.bucket}/{uuid.uuid4().hex}", server.storage_options, filled)
+        return Lake(f"s3://{server.bucket}/{uuid.uuid4().hex}", server.storage_options, of)
 
     return make
 

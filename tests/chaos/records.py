@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import citystream as cs
+
+if TYPE_CHECKING:
+    from random import Random
 
 FAULTS = cs.Faults(late=0.05, late_bound="20min", duplicate=0.05, drop=0.05, out_of_order=0.05, corrupt=0.05,
                    tombstone=0.01, poison_pill=0.01)  # fmt: skip
@@ -26,10 +31,34 @@ class Records:
     topics: dict[str, str]
     positions: dict[str, set[Position]]
 
-    @property
-    def count(self) -> int:
-        """Records in all."""
-        return sum(len(found) for found in self.positions.values())
+
+@dataclass(frozen=True)
+class GpsRecords(Records):
+    """A topic of gps alone that loses records before they were read."""
+
+    def lose(self, random: Random) -> list[tuple[int, int, int]]:
+        """Publishes more, and deletes in each partition what came so far and some of it: (partition, from, to)."""
+        topic = self.topics["gps"]
+        before = {p: self._end(p) for p in range(PARTITIONS)}
+        with cs.Publisher(self.servers, topics=self.topics) as kafka:
+            kafka.publish(cs.City(**CITY | {"seed": 4}, streams=["gps"]))
+        to = {p: end + 1 + random.randrange(200) for p, end in before.items()}
+        admin = AdminClient({"bootstrap.servers": self.servers})
+        for deleted in admin.delete_records([TopicPartition(topic, p, offset) for p, offset in to.items()]).values():
+            deleted.result(30)
+        self.positions["gps"] |= {(p, offset) for p, offset in _positions(self.servers, topic) if offset >= to[p]}
+        return sorted((p, end, to[p]) for p, end in before.items())
+
+    def _end(self, partition: int) -> int:
+        return 1 + max(offset for p, offset in self.positions["gps"] if p == partition)
+
+
+def gps_records(servers: str) -> GpsRecords:
+    """A topic of its own with a city's gps in it."""
+    topics = {"gps": f"gps_{uuid.uuid4().hex[:8]}"}
+    with cs.Publisher(servers, topics=topics, create_topics=PARTITIONS) as kafka:
+        kafka.publish(cs.City(**CITY, streams=["gps"], faults=FAULTS))
+    return GpsRecords(servers, topics, {"gps": set(_positions(servers, topics["gps"]))})
 
 
 def published(servers: str) -> Records:

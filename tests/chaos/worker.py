@@ -13,12 +13,28 @@ PASSING = (cs.ConflictError, cs.StoreError)
 
 
 def work(job: dict[str, Any]) -> None:
-    """Takes in one set of topics after the other, refining and compacting after each."""
+    """Takes in one set of topics after the other, refining and compacting after each; then keeps the lake fit."""
     lake = cs.Lake(job["lake"], storage_options=job["storage_options"])
     for topics in job["passes"]:
-        lake.ingest(job["servers"], topics=topics, file_rows=job["file_rows"])
-        lake.refine()
+        lake.ingest(job["servers"], topics=topics, file_rows=job["file_rows"], on_gap=job["on_gap"])
+        refine(lake)
         lake.compact()
+    if job["upkeep"]:
+        # All that a lake's keeper may do, without waiting; rebuilding brings back what retention has dropped.
+        lake.vacuum(retention="0d", leftovers="0d")
+        lake.retain(silver="1d", gold="1d", today=job["upkeep"])
+        lake.refine(rebuild=True)
+        lake.checkpoint(log_retention="0d")
+
+
+def refine(lake: cs.Lake) -> None:
+    """Refines, after a rebuilding that was killed by rebuilding, as the error says."""
+    try:
+        lake.refine()
+    except cs.TableError as error:
+        if "--rebuild" not in str(error):
+            raise
+        lake.refine(rebuild=True)
 
 
 def main() -> None:

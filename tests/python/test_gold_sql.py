@@ -776,8 +776,9 @@ def test_percentiles_are_those_of_every_value(lake, count):
     lake.add("silver.gps", *rows)
     lake.add("bronze.gps", {"id": "0", "ingested_at": hour})
     (row,) = lake.compute("gold.data_quality_hourly", DAY)
-    expected = duckdb.execute(
-        "select quantile_cont(v, 0.5), quantile_cont(v, 0.95), max(v) from (select unnest(?) as v)", [values]
-    ).fetchone()
+    with duckdb.connect() as con:
+        (expected,) = con.execute(
+            "select quantile_cont(v, 0.5), quantile_cont(v, 0.95), max(v) from (select unnest(?) as v)", [values]
+        ).fetchall()
     assert (row["lateness_p50_s"], row["lateness_p95_s"], row["lateness_max_s"]) == pytest.approx(expected, abs=1e-12)
     assert row["accepted"] == count

@@ -295,6 +295,19 @@ class TestIncrements:
                 assert contents(lake, name) == near(contents(whole, name)), name
         assert lake.check() == []
 
+    def test_a_table_that_is_being_made_is_not_there_yet(self, tmp_path):
+        # Another process has made the folders and not yet written version 0.
+        lake = cs.Lake(tmp_path / "lake")
+        log = tmp_path / "lake/dim/road/_delta_log"
+        log.mkdir(parents=True)
+        (log / f"{0:020}.json#1").touch()
+        assert lake.core.names() == []
+        with pytest.raises(cs.TableError, match="does not exist"):
+            lake.query("select * from dim.road")
+        lake.ingest(cs.City(**self.MORNING, duration="10min"))
+        lake.refine()
+        assert len(contents(lake, "dim.road")) > 10
+
     def test_a_table_that_is_made_anew_is_no_old_one(self, tmp_path):
         lake = cs.Lake(tmp_path / "lake")
         for duration in ("10min", "20min"):

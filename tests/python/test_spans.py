@@ -66,4 +66,5 @@ def test_times_of_a_log(text, us):
 
 @pytest.mark.parametrize("us", [-7, -6, -1, 0, 1, 5, 6, 13])
 def test_the_floor_in_sql_is_the_floor(us):
-    assert duckdb.sql(f"select {floor_of(f'{us}::bigint', 6)}").fetchall() == [(us // 6 * 6,)]
+    with duckdb.connect() as con:
+        assert con.sql(f"select {floor_of(f'{us}::bigint', 6)}").fetchall() == [(us // 6 * 6,)]

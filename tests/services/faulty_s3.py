@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         fault = proxy.fault(self.command, self.path, conditional="If-None-Match" in self.headers)
         if fault == "slow":
-            time.sleep(0.5)
+            time.sleep(0.2)
         if fault in ("unavailable", "conflict", "taken"):
             return self._refuse(fault)
         answer = self._forward(body)
