@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint bench fuzz wheels clean system-build system-test dev
+.PHONY: help demo test chaos test-zookeeper lint bench fuzz wheels clean system-build system-test dev
 
 PYTHON ?= python3
 VENV   := .venv
@@ -57,6 +57,15 @@ CHAOS_SEEDS ?= 10
 chaos: system-test dev $(VENV)/.wheel ## The long forms of the fault tests; the lake's summary goes to tests/chaos/SUMMARY.md
 	CHAOS_KILLS=20 CHAOS_PAUSE=30 $(PYTEST) --timeout 1200 tests/python/test_resume.py tests/python/test_delivery.py
 	CHAOS_SEEDS=$(CHAOS_SEEDS) CHAOS_SUMMARY=$(CURDIR)/tests/chaos/SUMMARY.md $(PYTEST) --timeout 1200 tests/chaos
+
+# What talks to a broker; `services.kafka` starts the one that KAFKA_MODE names.
+ON_KAFKA := $(addprefix tests/python/test_,$(addsuffix .py,kafka consume delivery resume formats record_time security partitioner \
+            end_to_end live metrics process faults drop_in))
+
+test-zookeeper: export KAFKA_MODE := zookeeper
+test-zookeeper: system-test dev $(VENV)/.wheel ## The tests on Kafka once more, on 3.9 with ZooKeeper
+	PYTHONPATH=tests $(BIN)/python -m services kafka -- $(CARGO_TEST) --test kafka_broker -- --ignored
+	$(PYTEST) $(ON_KAFKA)
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
 	cargo fmt --check

@@ -96,7 +96,7 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> cs.Lake:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Any]:
-    """A real Apache Kafka in KRaft mode."""
+    """A real Apache Kafka, of the mode that KAFKA_MODE names (see `services.kafka`)."""
     import services
 
     with services.kafka() as running:

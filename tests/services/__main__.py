@@ -22,7 +22,7 @@ from services.seaweedfs import BUCKET
 
 
 @contextlib.contextmanager
-def _running(service: str, mode: str) -> Iterator[dict[str, str]]:
+def _running(service: str, mode: str | None) -> Iterator[dict[str, str]]:
     if service == "s3":
         with s3() as server:
             yield {**server.environment, "S3_BUCKET": BUCKET}
@@ -34,7 +34,7 @@ def _running(service: str, mode: str) -> Iterator[dict[str, str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m services", description=__doc__.split("\n\n")[0])
     parser.add_argument("service", choices=["kafka", "s3"])
-    parser.add_argument("--mode", choices=["kraft", "zookeeper"], default="kraft")
+    parser.add_argument("--mode", choices=["kraft", "zookeeper"], help="of Kafka; else KAFKA_MODE, else kraft")
     arguments, command = sys.argv[1:], []
     if "--" in arguments:
         at = arguments.index("--")

@@ -178,11 +178,13 @@ def _sweep(runs: Path) -> None:
 
 
 @contextlib.contextmanager
-def kafka(mode: str = "kraft", timeout: float = 60.0, *, secured: bool = False) -> Iterator[Broker]:
+def kafka(mode: str | None = None, timeout: float = 60.0, *, secured: bool = False) -> Iterator[Broker]:
     """A broker for the length of a `with` block: `mode` is `kraft` (Kafka 4.3) or `zookeeper` (Kafka 3.9 on ZooKeeper).
+    Where it isn't given, the environment variable KAFKA_MODE says it, else it is `kraft`.
 
     `timeout` in seconds bounds each step of its start. `secured` adds the listeners of `services.secured`. Its data and
     logs are removed at the end, but kept where it did not start."""
+    mode = mode or os.environ.get("KAFKA_MODE", "kraft")
     for attempt in range(3):
         broker = Broker(mode, timeout, secured=secured)
         try:
