@@ -95,7 +95,8 @@ def test_a_topic_that_would_lose_them_is_refused(broker, topics, config, named):
 
 def test_a_day_that_kafka_would_find_too_far_ahead_is_refused(broker, topics):
     servers = broker.bootstrap_servers
-    create(servers, topics["gps"])
+    # Kafka 4's own bound; 3.9 has none unless it is told.
+    create(servers, topics["gps"], **{"message.timestamp.after.max.ms": "3600000"})
     city = cs.City(vehicles=60, start="2090-06-01T07:00Z", duration="3min", streams=["gps"])
     kafka = cs.Publisher(servers, topics=topics, record_time="event")
     with kafka, pytest.raises(cs.ConfigError, match=r"message\.timestamp\.after\.max\.ms=3600000"):
