@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import gold as gold
     from . import realism as realism
     from ._core import build_info as build_info
     from .city import City as City
@@ -59,6 +60,7 @@ _HOMES = {
     "StoreError": "errors",
     "TableError": "errors",
     "build_info": "_core",
+    "gold": "gold",
     "grade": "grading",
     "realism": "realism",
     "scenarios": "faults",
