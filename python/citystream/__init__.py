@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import gold as gold
     from . import realism as realism
+    from . import spark as spark
     from ._core import build_info as build_info
     from .city import City as City
     from .errors import CitystreamError as CitystreamError
@@ -65,6 +66,7 @@ _HOMES = {
     "realism": "realism",
     "scenarios": "faults",
     "silver": "rules",
+    "spark": "spark",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
