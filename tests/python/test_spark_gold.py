@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 # Wide enough for the records taken in today, which gold.data_quality_hourly counts.
-ALL = {"from": dt.datetime(2000, 1, 1, tzinfo=dt.timezone.utc), "to": dt.datetime(2100, 1, 1, tzinfo=dt.timezone.utc)}
+ALL = (dt.datetime(2000, 1, 1, tzinfo=dt.timezone.utc), dt.datetime(2100, 1, 1, tzinfo=dt.timezone.utc))
 # When a row was taken in is no part of what is computed of it.
 APART = {"updated_at"}
 
@@ -54,7 +54,7 @@ def test_every_table_is_the_lake_s(spark, small_lake, define, tmp_path):
     rows = 0
     for query in queries:
         written = f"{tmp_path}/{query.name}"
-        spark.sql(query.sql, args=ALL if query.window else None).write.parquet(written)
+        spark.sql(cs.spark.between(query, *ALL)).write.parquet(written)
         # What others read of it is Spark's own.
         define(query.name, "parquet", written)
         rows += _compare(query, spark.table(query.name), small_lake)
@@ -87,7 +87,7 @@ def test_a_part_of_the_time_is_that_part(spark, small_lake, define):
     for source in query.sources:
         define(source.table, *delta(small_lake, source.table))
     eight = dt.datetime(2026, 6, 1, 8, tzinfo=dt.timezone.utc)
-    found = spark.sql(query.sql, args={"from": eight, "to": eight + dt.timedelta(hours=1)})
+    found = spark.sql(cs.spark.between(query, eight, eight + dt.timedelta(hours=1)))
     assert {row.hour for row in found.selectExpr("hour(window_start) as hour").collect()} == {8}
 
 

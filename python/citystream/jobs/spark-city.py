@@ -146,14 +146,13 @@ def to_gold(city: City) -> None:
     """Dim and gold of all of silver, table by table."""
     start, end = dt.datetime(1970, 1, 2, tzinfo=dt.timezone.utc), dt.datetime(2200, 1, 1, tzinfo=dt.timezone.utc)
     for query in QUERIES.values():
-        text = query.sql
+        text = on_spark.between(query, start, end)
         for source in query.sources:
             # Views of this session, so that no metastore is needed and none is written to.
             view = f"city_{source.table.replace('.', '_')}"
             city.table(source.table).createOrReplaceTempView(view)
             text = re.sub(rf"\b{re.escape(source.table)}\b", view, text)
-        rows = city.spark.sql(text, args={"from": start, "to": end} if query.window else None)
-        city.write(query.name, rows)
+        city.write(query.name, city.spark.sql(text))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

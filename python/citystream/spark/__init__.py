@@ -12,13 +12,21 @@ from citystream.errors import ConfigError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from .gold import between as between
     from .rows import decode as decode
     from .rows import silver as silver
     from .unique import conflicts as conflicts
     from .unique import dedup as dedup
     from .unique import duplicates as duplicates
 
-_HOMES = {"conflicts": "unique", "decode": "rows", "dedup": "unique", "duplicates": "unique", "silver": "rows"}
+_HOMES = {
+    "between": "gold",
+    "conflicts": "unique",
+    "decode": "rows",
+    "dedup": "unique",
+    "duplicates": "unique",
+    "silver": "rows",
+}
 
 __all__ = ["register", *_HOMES]  # noqa: PLE0604
 

@@ -64,7 +64,11 @@ def decode(
             f"the records of {stream} have no column value. There are {', '.join(df.columns)}: give what Spark's Kafka "
             "source gives"
         )
-    options = {"names": names, "rename": rename_pairs(rename), "schema_registry": registry_pairs(schema_registry)}
+    options: dict[str, Any] = {
+        "names": names,
+        "rename": rename_pairs(rename),
+        "schema_registry": registry_pairs(schema_registry),
+    }
     made = schema.of(_core.Decoder(stream, **options).schema)
     return df.select([name for name in RECORD if name in df.columns]).mapInArrow(_decoding(stream, options), made)
 
