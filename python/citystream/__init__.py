@@ -18,7 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import gold as gold
     from . import realism as realism
+    from . import spark as spark
     from ._core import build_info as build_info
     from .city import City as City
     from .errors import CitystreamError as CitystreamError
@@ -59,10 +61,12 @@ _HOMES = {
     "StoreError": "errors",
     "TableError": "errors",
     "build_info": "_core",
+    "gold": "gold",
     "grade": "grading",
     "realism": "realism",
     "scenarios": "faults",
     "silver": "rules",
+    "spark": "spark",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604

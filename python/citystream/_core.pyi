@@ -20,6 +20,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "DecodeError",
+    "Decoder",
     "ForkedError",
     "GapError",
     "KafkaConnectionError",
@@ -30,6 +31,7 @@ __all__ = [
     "Stop",
     "StoreError",
     "TableError",
+    "TopicReader",
     "build_info",
     "corridor",
     "create_topics",
@@ -38,6 +40,7 @@ __all__ = [
     "fault_defaults",
     "grade",
     "graded_tables",
+    "read_topic",
     "scenarios",
     "silver",
     "stream_fields",
@@ -299,8 +302,12 @@ class City:
         """The options, by the constructor's names."""
     def part(self, index: int, of: int) -> City:
         """The devices of one part of the same city, which is not made again."""
-    def events(self, stream: str, *, batch_rows: int = 65_536) -> ArrowStream:
-        """One stream's events as an Arrow stream; also of "reference" and the three "truth_..." streams."""
+    def events(self, stream: str, *, batch_rows: int = 65_536, from_ms: int | None = None) -> ArrowStream:
+        """One stream's events as an Arrow stream; also of "reference" and the three "truth_..." streams.
+
+        With `from_ms` only those that are sent from then on: the end of the whole stream, row for row. A saved trace is
+        read from the hour in which that can begin. The rows of "reference" have no time and are always all there.
+        """
     def batches(self) -> Batches:
         """Stream and Arrow record batch, in the order in which they would be sent."""
     def save_trace(self, folder: str | os.PathLike[str], *, progress: _Progress = None) -> int:
@@ -443,6 +450,69 @@ def create_topics(
     """Creates the topics that don't exist.
 
     Those of `compacted` are kept by key; the others for `retention_ms`, where it is given, and for ever where it is -1.
+    """
+
+@final
+class Decoder:
+    """Turns Kafka records into the rows of `bronze.<stream>`; JSON, Avro and Arrow are told apart by their first bytes.
+
+    Args:
+        stream: The stream.
+        names: "camel" or "snake".
+        rename: Pairs of a field, "stream.field" for one stream, and its name on the wire.
+        schema_registry: The registry's address and login, for Avro.
+
+    Raises:
+        ConfigError: There is no such stream, or an option is wrong.
+    """
+
+    def __new__(
+        cls,
+        stream: str,
+        *,
+        names: str = "camel",
+        rename: list[tuple[str, str]] | None = None,
+        schema_registry: dict[str, str] | None = None,
+    ) -> Decoder: ...
+    @property
+    def schema(self) -> ArrowSchema:
+        """Bronze's columns, partition columns last."""
+    def decode(self, data: Any) -> list[ArrowBatch]:
+        """The rows of records; those of records that can't be decoded are a batch of their own.
+
+        Args:
+            data: Arrow data with a column `value`; of `key`, `topic`, `partition`, `offset`, `timestamp` and `headers`
+                (JSON text, or a list of key and value) those that are there.
+
+        Raises:
+            ConfigError: There is no value, or a column has a type that can't be turned into its own.
+        """
+
+@final
+class TopicReader:
+    """One pass over offsets of a partition."""
+
+    def __iter__(self) -> TopicReader: ...
+    def __next__(self) -> ArrowBatch: ...
+
+def read_topic(
+    servers: str,
+    topic: str,
+    *,
+    partition: int,
+    start: int,
+    end: int,
+    decoder: Decoder,
+    security: dict[str, Any] | None,
+    batch_rows: int,
+    timeout_ms: int,
+) -> TopicReader:
+    """The offsets [start, end) of a partition as bronze's rows; it connects when the first are asked for.
+
+    Raises:
+        GapError: The topic no longer has the first of them.
+        KafkaError: The topic ends before `end`, or the broker refuses.
+        KafkaConnectionError: The broker can't be reached within `timeout_ms`.
     """
 
 @final

@@ -1,4 +1,4 @@
-"""Snapshots of the lake's tables in DuckDB."""
+"""The queries of gold, and snapshots of the lake's tables in DuckDB."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from .errors import TableError
+from . import sql
+from .errors import ConfigError, TableError
 from .spans import DAY, day_us, parse
 from .sql import quoted as _name
+from .sql.spark import to_spark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from . import _core
     from .spans import Spans
@@ -27,6 +30,31 @@ DATE_OF = {"event_time": "event_date", "ingested_at": "ingest_date", "window_sta
 
 # Partition values aren't in the files; without their types DuckDB would guess them.
 PARTITION_TYPES = {"event_date": "DATE", "ingest_date": "DATE", "window_date": "DATE", "decoded": "BOOLEAN"}
+
+_DIALECTS: dict[str, Callable[[sql.Query], sql.Query]] = {"duckdb": lambda query: query, "spark": to_spark}
+
+
+def queries(dialect: str = "duckdb", *, gold_dir: Path | None = None) -> list[sql.Query]:
+    """Every dim and gold table as a query, each after those that it reads from.
+
+    A query's `sql` has the parameters from and to, the ends of the windows to compute, where it has a `window`; in
+    DuckDB's dialect they are written `$from`, in Spark's `:from`. docs/spark.md runs them in Spark.
+
+    Args:
+        dialect: "duckdb" or "spark".
+        gold_dir: A folder with further gold tables, one `.sql` file each.
+
+    Raises:
+        ConfigError: There is no such dialect, or a file is broken.
+
+    Examples:
+        >>> import citystream as cs
+        >>> [query.name for query in cs.gold.queries("spark")][:2]
+        ['dim.camera', 'dim.road']
+    """
+    if dialect not in _DIALECTS:
+        raise ConfigError(f"there is no SQL for {dialect!r}. Choose from {', '.join(_DIALECTS)}")
+    return [_DIALECTS[dialect](query) for query in sql.load(gold_dir)]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// A JSON object of names and base64 values: `{"ce_type":"Z3Bz"}`. A null value is `null`; a name that stands there more
 /// than once has a list of its values in order. A name that is no UTF-8 has its broken bytes replaced.
-pub(super) fn to_json<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> String {
+pub(crate) fn to_json<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> String {
     let mut object = Map::new();
     for (name, value) in headers {
         let value = value.map_or(Value::Null, |bytes| Value::String(STANDARD.encode(bytes)));

@@ -34,6 +34,7 @@ mod transaction;
 
 pub use auth::Security;
 pub use consume::{ConsumeOptions, Consumer, Fetched, Gap, Position};
+pub(crate) use headers::to_json as headers_text;
 pub use partitioner::partition_of;
 pub use publish::{Compression, Lot, PublishOptions, Publisher, Report, TopicReport, Watch};
 pub use registry::{Registry, RegistryOptions};

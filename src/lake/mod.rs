@@ -22,7 +22,7 @@ mod snapshot;
 mod stats;
 mod table;
 
-pub use bronze::{BronzeOptions, BronzeWriter, Committed};
+pub use bronze::{BronzeOptions, BronzeWriter, Committed, bronze_rows};
 pub use changed::Change;
 pub use check::Checked;
 pub use crash::{CRASH_POINTS, crash_point};

@@ -114,15 +114,15 @@ impl City {
         Ok(Self { source })
     }
 
-    #[pyo3(signature = (stream, *, batch_rows = 65_536))]
-    fn events(&self, py: Python<'_>, stream: &str, batch_rows: usize) -> PyResult<ArrowStream> {
+    #[pyo3(signature = (stream, *, batch_rows = 65_536, from_ms = None))]
+    fn events(&self, py: Python<'_>, stream: &str, batch_rows: usize, from_ms: Option<i64>) -> PyResult<ArrowStream> {
         let stream = Stream::parse(stream).map_err(|e| to_py(py, &e))?;
         if batch_rows == 0 {
             let error = Error::config("batch_rows is 0").help("Give at least 1");
             return Err(to_py(py, &error));
         }
         let source = self.source.clone();
-        let start = move || events_of(&source, stream, batch_rows);
+        let start = move || events_of(&source, stream, batch_rows, from_ms);
         Ok(ArrowStream::new(format!("events of {}", stream.name()), stream.wire_schema(), start))
     }
 
@@ -343,8 +343,9 @@ fn target(to: &str, out: Option<String>) -> Result<Target> {
     }
 }
 
-/// One pass over a stream's events in batches of `batch_rows`; the last may be smaller.
-fn events_of(source: &Source, stream: Stream, batch_rows: usize) -> Result<BatchPass> {
+/// One pass over a stream's events in batches of `batch_rows`, of those sent from `from` on where it is given; the last may
+/// be smaller.
+fn events_of(source: &Source, stream: Stream, batch_rows: usize, from: Option<i64>) -> Result<BatchPass> {
     if stream == Stream::Reference {
         let events = source.reference()?;
         return Ok(Box::new(events.into_iter().map(|e| Ok(e.batch))));
@@ -362,7 +363,7 @@ fn events_of(source: &Source, stream: Stream, batch_rows: usize) -> Result<Batch
         let of_stream = chunk.events.iter().filter(|e| e.stream == stream);
         of_stream.map(without_harmed).collect::<Result<Vec<_>>>()
     };
-    let chunks = source.observe(pick)?;
+    let chunks = source.observe_from(from.unwrap_or(source.city().options.start), pick)?;
     Ok(Box::new(regroup(chunks, stream, batch_rows)))
 }
 

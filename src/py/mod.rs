@@ -8,6 +8,7 @@ mod kafka;
 mod lake;
 mod metrics;
 mod oracle;
+mod records;
 mod silver;
 mod study;
 
@@ -67,6 +68,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lake::Lake>()?;
     module.add_class::<lake::Stop>()?;
     module.add_class::<metrics::Metrics>()?;
+    module.add_class::<records::Decoder>()?;
+    module.add_class::<records::TopicReader>()?;
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(stream_fields, module)?)?;
     module.add_function(wrap_pyfunction!(wire_schema, module)?)?;
@@ -81,5 +84,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(study::exposure, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::describe_topics, module)?)?;
     module.add_function(wrap_pyfunction!(kafka::create_topics, module)?)?;
+    module.add_function(wrap_pyfunction!(records::read_topic, module)?)?;
     Ok(())
 }

@@ -341,7 +341,7 @@ class TestJobs:
     def test_copy(self, citystream, tmp_path):
         done = citystream("jobs", "copy", "jobs", "--json")
         assert done.status == 0
-        assert [Path(path).name for path in done.json["files"]] == ["generate_data.py"]
+        assert [Path(path).name for path in done.json["files"]] == ["generate_data.py", "spark-city.py"]
         assert (tmp_path / "jobs" / "generate_data.py").read_text().startswith('"""Sends one simulated city day')
         again = citystream("jobs", "copy", "jobs")
         assert again.status == 2

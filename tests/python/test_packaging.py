@@ -32,6 +32,9 @@ def test_what_is_in_it():
     names = {str(path) for path in files("citystream")}
     for name in ("py.typed", "_core.pyi", "_core.abi3.so", "jobs/generate_data.py", "sql/gold/road_5min.sql"):
         assert f"citystream/{name}" in names
+    # Spark finds it by its name.
+    assert "pyspark_citystream/__init__.py" in names
+    assert "citystream/jobs/spark-city.py" in names
     folders = [name.split("/")[2] for name in names if name.endswith(".sql")]
     assert folders.count("gold") + folders.count("dim") == 13
     assert folders.count("realism") >= 35

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ def spark(master: str = "local[1]", **more: str) -> SparkSession:
     """A session. A process has one JVM, whose jars are those of the first: so ask for it here, always."""
     from pyspark.sql import SparkSession
 
+    # Spark's own choice is whatever python3 is first on the path, which has none of our packages.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).config("spark.jars", jars())
     own = {
         "spark.driver.bindAddress": "127.0.0.1",

@@ -6,6 +6,7 @@
 
 mod epoch;
 mod gap;
+mod kernel;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use crate::schema::{BRONZE_PARTITIONS, Decoded, Records, SourceId, Stream, bronz
 
 use epoch::Epochs;
 pub(crate) use epoch::all_gaps;
+pub use kernel::bronze_rows;
 
 /// When a bronze writer rolls files and asks for a commit. The defaults suit files for analysis; a reader that wants rows
 /// sooner lowers `max_age`.
