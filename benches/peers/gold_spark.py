@@ -23,12 +23,11 @@ from pyspark.sql.types import StructType
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# What sqlglot leaves as DuckDB has it, or makes less exact than it was.
+# What sqlglot leaves as DuckDB has it.
 RULES = (
-    (r"PERCENTILE_APPROX\(", "PERCENTILE("),
     (r"EXTRACT\(EPOCH FROM ([\w.]+)\)", r"(UNIX_MICROS(\1) / 1000000)"),
-    # Spark counts positions from 0.
-    (r"\bh\.n\b", "(h.n + 1)"),
+    # Spark counts positions from 0, and the column would lose its name.
+    (r"\bh\.n\b", "h.n + 1 AS n"),
 )
 
 
