@@ -104,10 +104,10 @@ def _windows(
             pairs += commit["windows"]
             continue
         for file in [*commit["adds"], *commit["removes"]]:
-            if file["path"] in there:
+            bounds = snapshot.bounds(file, column)
+            if file["path"] in there and not _same_windows(bounds, length, margin):
                 read.append(file)
                 continue
-            bounds = snapshot.bounds(file, column)
             if bounds is None:
                 return None
             if bounds[0] <= bounds[1]:
@@ -121,6 +121,14 @@ def _windows(
             f"FROM {gold.rows_of(con, snapshot, read)} WHERE {quoted(column)} IS NOT NULL"
         ).fetchall()
     return spans
+
+
+def _same_windows(bounds: tuple[int, int] | None, length: int, margin: int) -> bool:
+    """Whether any row between the bounds touches the same windows, so that none has to be read."""
+    if bounds is None:
+        return False
+    first, last = bounds
+    return all((first + by) // length == (last + by) // length for by in (-margin, margin))
 
 
 def everything(con: duckdb.DuckDBPyConnection, query: sql.Query, sources: Mapping[str, gold.Snapshot]) -> Spans:
