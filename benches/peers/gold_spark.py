@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 # What sqlglot leaves as DuckDB has it.
 RULES = (
     (r"EXTRACT\(EPOCH FROM ([\w.]+)\)", r"(UNIX_MICROS(\1) / 1000000)"),
-    # Spark counts positions from 0, and the column would lose its name.
-    (r"\bh\.n\b", "h.n + 1 AS n"),
+    (r"DATE_BIN\(INTERVAL '1' HOUR, ([\w.]+)\)", r"DATE_TRUNC('HOUR', \1)"),
+    (
+        r"DATE_BIN\(INTERVAL '(\d+)' MINUTE, ([\w.]+)\)",
+        r"TIMESTAMP_MICROS(UNIX_MICROS(\2) - PMOD(UNIX_MICROS(\2), \1 * 60000000))",
+    ),
+    # Spark has one generator to a SELECT; this one counts from 0.
+    (
+        r"EXPLODE\((\w+)\) AS (\w+), GENERATE_SUBSCRIPTS\(\1, 1\) - 1 AS (\w+)",
+        r"POSEXPLODE(\1) AS (\3, \2)",
+    ),
 )
 
 

@@ -57,7 +57,7 @@ accepted as (
 received_hourly as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        time_bucket(interval '1' hour, ingested_at) as window_start,
         count(*) as received,
         count(error_reason) as dead_letter
     from received
@@ -68,7 +68,7 @@ received_hourly as (
 counted as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        time_bucket(interval '1' hour, ingested_at) as window_start,
         lateness_s,
         count(*) as n
     from accepted
@@ -108,7 +108,7 @@ accepted_hourly as (
 quarantine_hourly as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        time_bucket(interval '1' hour, ingested_at) as window_start,
         count(*) as quarantine
     from silver.quarantine
     where ingested_at >= $from and ingested_at < $to
@@ -118,7 +118,7 @@ quarantine_hourly as (
 duplicate_hourly as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        time_bucket(interval '1' hour, ingested_at) as window_start,
         count(*) as duplicate
     from silver.duplicate
     where ingested_at >= $from and ingested_at < $to
