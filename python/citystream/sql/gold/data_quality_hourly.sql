@@ -20,21 +20,52 @@
 --   lateness_max_s  double     s  greatest lateness
 --   window_date     date       -  UTC date of window_start
 
+-- A batch has one ingested_at, so that few rows are left to be put into hours.
 with received as (
-    select 'vehicle' as stream, ingested_at, error_reason from bronze.vehicle
+    select
+        'vehicle' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.vehicle
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'gps' as stream, ingested_at, error_reason from bronze.gps
+    select
+        'gps' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.gps
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'traffic' as stream, ingested_at, error_reason from bronze.traffic
+    select
+        'traffic' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.traffic
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'weather' as stream, ingested_at, error_reason from bronze.weather
+    select
+        'weather' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.weather
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'emergency' as stream, ingested_at, error_reason from bronze.emergency
+    select
+        'emergency' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.emergency
     where ingested_at >= $from and ingested_at < $to
+    group by 2
 ),
 
 accepted as (
@@ -58,8 +89,8 @@ received_hourly as (
     select
         stream,
         time_bucket(interval '1' hour, ingested_at) as window_start,
-        count(*) as received,
-        count(error_reason) as dead_letter
+        cast(sum(received) as bigint) as received,
+        cast(sum(dead_letter) as bigint) as dead_letter
     from received
     group by 1, 2
 ),
