@@ -101,7 +101,8 @@ def main() -> None:
             rows += written.count()
         return rows
 
-    jvm = spark.sparkContext._gateway.proc.pid  # noqa: SLF001 - py4j may not call the JVM's own clock
+    gateway: Any = spark.sparkContext._gateway  # noqa: SLF001 - py4j may not call the JVM's own clock
+    jvm = gateway.proc.pid
     all_of_them(out / "warm", "2000-01-01", "2000-01-02")
     cpu, began = cpu_seconds(jvm), time.monotonic()
     rows = all_of_them(out / "gold", sys.argv[4], sys.argv[5])

@@ -411,6 +411,31 @@ def test_a_query_is_run_in_portions_of_days(lake, monkeypatch):
     assert contents(lake, "gold.air_quality_hourly", "readings") == [(2,)] * 6
 
 
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_a_day_with_more_is_cut_between_windows(lake, monkeypatch, rows):
+    starts = []
+    run_once = refreshing._run_once
+    monkeypatch.setattr(
+        refreshing,
+        "_run_once",
+        lambda con, query, sources, spans: (starts.append(spans.hull), run_once(con, query, sources, spans)),
+    )
+    monkeypatch.setattr(refreshing.run, "__defaults__", (rows,))
+    # Every hour's first report is under way only together with those of the hour before.
+    times = [at("00:00:00") + dt.timedelta(seconds=3600 * hour + by) for hour in range(1, 24) for by in (-10, 0, 10)]
+    lake.add(
+        "silver.vehicle",
+        *({"id": str(t), "device_id": "v1", "event_time": t, "speed_kmh": 50.0, "odometer_km": 1.0} for t in times),
+    )
+    refresh(lake, "gold.vehicle_hourly")
+    hour = DAY // 24
+    assert all((end - start) % hour == 0 for start, end in starts)
+    assert all(end == after for (_, end), (after, _) in itertools.pairwise(starts))
+    assert starts[-1][1] - starts[0][0] == DAY * len({start // DAY for start, _ in starts})
+    assert (len(starts) == 1) == (rows == 1000)
+    assert contents(lake, "gold.vehicle_hourly", "reports, probe_reports") == [(1, 0)] + [(3, 1)] * 22 + [(2, 1)]
+
+
 # The tables whose windows follow the time of an event, with all that they read.
 CHAIN = [query.name for query in sql.load()]
 
