@@ -29,6 +29,7 @@ RULES = (
     (r"EXTRACT\(EPOCH FROM ([\w.]+)\)", r"(UNIX_MICROS(\1) / 1000000)"),
     (r"EPOCH_US\(([\w.]+)\)", r"UNIX_MICROS(\1)"),
     (r"DATE_BIN\(INTERVAL '1' HOUR, ([\w.]+)\)", r"DATE_TRUNC('HOUR', \1)"),
+    (r"DATE_BIN\(INTERVAL '24' HOUR, ([\w.]+)\)", r"DATE_TRUNC('DAY', \1)"),
     (
         r"DATE_BIN\(INTERVAL '(\d+)' MINUTE, ([\w.]+)\)",
         r"TIMESTAMP_MICROS(UNIX_MICROS(\2) - PMOD(UNIX_MICROS(\2), \1 * 60000000))",

@@ -26,7 +26,7 @@
 with vehicle_day as (
     select
         device_id,
-        date_trunc('day', window_start) as day_start,
+        time_bucket(interval '24' hour, window_start) as day_start,
         max(vehicle_type) as type_of_day,
         max(fuel_type) as fuel_of_day,
         sum(reports) as reports,
@@ -52,7 +52,7 @@ hourly as (
     inner join vehicle_day
         on
             under_way.device_id = vehicle_day.device_id
-            and date_trunc('day', under_way.window_start) = vehicle_day.day_start
+            and time_bucket(interval '24' hour, under_way.window_start) = vehicle_day.day_start
     where
         under_way.window_start >= $from and under_way.window_start < $to
         and under_way.probe_reports > 0
