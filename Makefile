@@ -88,7 +88,8 @@ bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: bench
 	[[ -n "$(BENCH_WHEEL)" ]] || { rm -rf target/bench-wheel; CITYSTREAM_PROFILE=release $(BIN)/maturin build --release --locked \
 	  --auditwheel skip --out target/bench-wheel --interpreter $(BIN)/python; }
 	$(PYTHON) -m venv --clear .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt \
+	sed 's/\[.*\]//' requirements-dev.txt > .venv-bench/constraints.txt # pip takes no constraint with extras
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-bench/constraints.txt \
 	  $(or $(BENCH_WHEEL),target/bench-wheel/*.whl)
 	cargo bench --locked --profile $(BENCH_PROFILE) --bench codec --bench traffic --bench consume --no-run
 	cargo build --locked --release --manifest-path benches/peers/nexmark/Cargo.toml --target-dir target/nexmark

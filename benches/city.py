@@ -118,7 +118,7 @@ FULL = Sizes(
     loop_flushed=20_000,
     codec_seconds=3,
     # About 50 million rows, and about 1 % of them.
-    to_gold=GoldSize(65_000, "24h", "23h 35min"),
+    to_gold=GoldSize(65_000, "24h", "22h 30min"),
     demo=CitySize(2_000, "24h"),
 )
 

@@ -57,6 +57,9 @@ def queries(dialect: str = "duckdb", *, gold_dir: Path | None = None) -> list[sq
     return [_DIALECTS[dialect](query) for query in sql.load(gold_dir)]
 
 
+TIERS = ("bronze", "silver", "dim", "gold")
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """One version of a table: its files, and for a table without any, its schema as an Arrow stream without rows."""
@@ -115,6 +118,34 @@ class Snapshot:
         return [f for f, bounds in found if bounds is None or (bounds[0] <= bounds[1] and spans.meets(*bounds))]
 
 
+class Snapshots:
+    """The tables of a lake, each as it was when first asked for.
+
+    Attributes:
+        names: The tables that exist.
+    """
+
+    def __init__(self, lake: _core.Lake) -> None:
+        self._lake = lake
+        self._read: dict[str, Snapshot] = {}
+        self.names = set(lake.names())
+
+    def __getitem__(self, name: str) -> Snapshot:
+        """The table, which must exist."""
+        if name not in self._read:
+            self._read[name] = Snapshot.of(self._lake, name)
+        return self._read[name]
+
+    def forget(self, name: str | None = None) -> None:
+        """Makes a table that has been written be read anew; without a name all of them, and which there are."""
+        if name is None:
+            self._read.clear()
+            self.names = set(self._lake.names())
+        else:
+            self._read.pop(name, None)
+            self.names.add(name)
+
+
 @contextmanager
 def connect(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection in UTC that spills to a temporary folder.
@@ -137,6 +168,12 @@ def connect(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
 def in_utc(con: duckdb.DuckDBPyConnection) -> None:
     """Makes a connection cut and print timestamps in UTC, whatever the machine's zone is."""
     con.execute("SET TimeZone = 'UTC'")
+
+
+def clear(con: duckdb.DuckDBPyConnection) -> None:
+    """Removes what `register` has made: a query sees no table but its own sources."""
+    for tier in TIERS:
+        con.execute(f"DROP SCHEMA IF EXISTS {_name(tier)} CASCADE")
 
 
 def register(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-DAY = 86_400_000_000
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _EPOCH_DAY = EPOCH.date().toordinal()
 
@@ -64,14 +65,14 @@ class Spans:
         """The UTC dates that they touch, in order."""
         return sorted({date for start, end in self.parts for date in _dates(start, end)})
 
-    def by_day(self) -> Iterator[tuple[int, int]]:
-        """The spans cut at midnight."""
+    def cut(self, length: int) -> Iterator[tuple[int, int]]:
+        """The spans cut at the multiples of a length."""
         for start, end in self.parts:
             at = start
             while at < end:
-                midnight = at - at % DAY + DAY
-                yield at, min(end, midnight)
-                at = midnight
+                stop = min(end, at - at % length + length)
+                yield at, stop
+                at = stop
 
 
 _LATEST = 1 << 63

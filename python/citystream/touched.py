@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import gold
-from .spans import DAY, Spans, floor_of
+from .spans import DAY, HOUR, Spans, floor_of
 from .sql import quoted
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from . import _core, sql
 
 
-# Files that one run of a query reads at most, unless a single day has more: DuckDB holds a footer of each.
+# Files that one run of a query reads at most, unless a single hour has more: DuckDB holds a footer of each.
 PORTION_FILES = 128
 
 
@@ -104,10 +104,10 @@ def _windows(
             pairs += commit["windows"]
             continue
         for file in [*commit["adds"], *commit["removes"]]:
-            if file["path"] in there:
+            bounds = snapshot.bounds(file, column)
+            if file["path"] in there and not _same_windows(bounds, length, margin):
                 read.append(file)
                 continue
-            bounds = snapshot.bounds(file, column)
             if bounds is None:
                 return None
             if bounds[0] <= bounds[1]:
@@ -121,6 +121,14 @@ def _windows(
             f"FROM {gold.rows_of(con, snapshot, read)} WHERE {quoted(column)} IS NOT NULL"
         ).fetchall()
     return spans
+
+
+def _same_windows(bounds: tuple[int, int] | None, length: int, margin: int) -> bool:
+    """Whether any row between the bounds touches the same windows, so that none has to be read."""
+    if bounds is None:
+        return False
+    first, last = bounds
+    return all((first + by) // length == (last + by) // length for by in (-margin, margin))
 
 
 def everything(con: duckdb.DuckDBPyConnection, query: sql.Query, sources: Mapping[str, gold.Snapshot]) -> Spans:
@@ -147,14 +155,39 @@ def everything(con: duckdb.DuckDBPyConnection, query: sql.Query, sources: Mappin
 
 
 def portions(query: sql.Query, sources: Mapping[str, gold.Snapshot], spans: Spans, rows: int) -> Iterator[Spans]:
-    """The spans in portions that read about so many rows of the sources each, none cut within a day.
+    """The spans in portions that read about so many rows of the sources each.
+
+    Days stay whole where they can: a day's files may all have rows of any of its hours.
 
     Args:
         query: The table's query.
         sources: The snapshot of each source.
         spans: What is to be computed.
-        rows: Of one portion; a day with more is a portion of its own. A small file counts as many.
+        rows: Of one portion. A day with more is cut between windows, an hour or more apart; an hour or a window with
+            more is a portion of its own. A small file counts as many.
     """
+    length = _cut(query.window_us)
+    on = _rows_on(query, sources, length, rows / PORTION_FILES)
+    days: dict[int, list[tuple[float, tuple[int, int]]]] = {}
+    for start, end in spans.cut(length):
+        weight = on.get(start // length, 0.0) * (end - start) / length
+        days.setdefault(start // DAY, []).append((weight, (start, end)))
+    portion: list[tuple[int, int]] = []
+    held = 0.0
+    for pieces in days.values():
+        whole = sum(weight for weight, _ in pieces)
+        for weight, span in [(whole, None)] if whole <= rows else pieces:
+            if portion and held + weight > rows:
+                yield Spans.of(portion)
+                portion, held = [], 0.0
+            portion += [piece for _, piece in pieces] if span is None else [span]
+            held += weight
+    if portion:
+        yield Spans.of(portion)
+
+
+def _rows_on(query: sql.Query, sources: Mapping[str, gold.Snapshot], length: int, least: float) -> Mapping[int, float]:
+    """About how many rows the sources have in each multiple of a length, no file counted as fewer than `least`."""
     on: dict[int, float] = {}
     for source in query.sources:
         if source.time is None:
@@ -164,17 +197,15 @@ def portions(query: sql.Query, sources: Mapping[str, gold.Snapshot], spans: Span
             bounds = snapshot.bounds(file, source.time)
             if bounds is None or bounds[0] > bounds[1]:
                 continue
-            days = range(bounds[0] // DAY, bounds[1] // DAY + 1)
-            for day in days:
-                on[day] = on.get(day, 0.0) + max(file["rows"], rows / PORTION_FILES) / len(days)
-    portion: list[tuple[int, int]] = []
-    held = 0.0
-    for start, end in spans.by_day():
-        more = on.get(start // DAY, 0.0) * (end - start) / DAY
-        if portion and held + more > rows:
-            yield Spans.of(portion)
-            portion, held = [], 0.0
-        portion.append((start, end))
-        held += more
-    if portion:
-        yield Spans.of(portion)
+            cells = range(bounds[0] // length, bounds[1] // length + 1)
+            for cell in cells:
+                on[cell] = on.get(cell, 0.0) + max(file["rows"], least) / len(cells)
+    return on
+
+
+def _cut(window: int) -> int:
+    """The shortest multiple of a window that divides a day and isn't shorter than an hour."""
+    in_a_day = DAY // window
+    return next(
+        n * window for n in range(1, in_a_day + 1) if in_a_day % n == 0 and (n * window >= HOUR or n == in_a_day)
+    )

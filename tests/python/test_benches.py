@@ -67,8 +67,12 @@ def test_parts_are_compared_with_the_whole():
 
 
 def test_an_increment_is_a_share_of_the_whole():
-    assert cost(200.0, "after 10 rows", 5.0) == "after 10 rows: 2.5 % of the CPU-seconds of all of gold."
-    assert cost(None, "after 10 rows", 5.0) == cost(1.0, "after 10 rows", None) == "after 10 rows: not measured."
+    told = cost((200.0, 40.0), "after 10 rows", (42.0, 38.0))
+    assert told.startswith("after 10 rows: 21.0 % of the CPU-seconds of all of gold; 2.5 % without gold.data_quality")
+    unmeasured = "after 10 rows: not measured."
+    assert (
+        cost((None, 1.0), "after 10 rows", (5.0, 1.0)) == cost((2.0, 1.0), "after 10 rows", (None, 1.0)) == unmeasured
+    )
 
 
 def test_a_start_is_taken_off_round_by_round():

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from citystream import ConflictError, TableError, gold, sql
 from citystream import refresh as refreshing
 from citystream.spans import DAY, instant, micros
+from citystream.touched import touched
 
 
 class CountingLake(PlainLake):
@@ -223,6 +224,51 @@ def test_only_files_that_can_hold_the_windows_are_read(lake):
     assert contents(lake, "gold.air_quality_hourly", "readings") == [(2,)] * 4 + [(3,)] + [(2,)] * 5
 
 
+def test_windows_before_between_and_after_those_touched_stay(lake):
+    hours = [f"2026-06-0{day} {hour:02}:00:00" for day in (1, 2, 3) for hour in range(0, 24, 3)]
+    lake.add("silver.weather", *(reading(hour) for hour in hours))
+    refresh(lake, *AIR)
+    lake.compact("gold.air_quality_hourly")
+    # Neither the first nor the last windows of their dates, and windows of the same dates between them.
+    new = ["2026-06-01 06:10:00", "2026-06-01 13:00:00", "2026-06-03 15:30:00"]
+    lake.add("silver.weather", *(reading(hour) for hour in new))
+    done = refresh(lake, *AIR)["gold.air_quality_hourly"]
+    assert (done.windows, done.rows, done.carried) == ("3 windows", 3, 14)
+    assert lake.replaced == [("gold.air_quality_hourly", [{"window_date": f"2026-06-0{day}"} for day in (1, 3)])]
+    readings = {
+        start[:13]: n for start, n in contents(lake, "gold.air_quality_hourly", "window_start::varchar, readings")
+    }
+    assert readings == {hour[:13]: 1 for hour in hours} | {
+        "2026-06-01 06": 2,
+        "2026-06-01 13": 1,
+        "2026-06-03 15": 2,
+    }
+
+
+def test_the_log_tells_of_windows_without_reading(lake):
+    lake.add("silver.weather", reading("08:00:00"))
+    refresh(lake, *AIR)
+    lake.add("silver.weather", reading("09:10:00"), reading("09:50:00"))
+    lake.files["silver.weather"][-1]["path"] = "no-such-file.parquet"
+    lake.history["silver.weather"][-1]["adds"][-1]["path"] = "no-such-file.parquet"
+    query = lake.queries["gold.air_quality_hourly"]
+    sources = {source.table: gold.Snapshot.of(lake, source.table) for source in query.sources}
+    with gold.connect() as con:
+        found = touched(con, lake, query, sources, lake.txns[query.name])
+    assert [tuple(map(instant, part)) for part in found.spans.parts] == [(at("09:00:00"), at("10:00:00"))]
+
+
+def test_a_refresh_reads_each_table_of_the_log_once(lake, monkeypatch):
+    refresh(lake, *CHAIN)
+    lake.add("silver.weather", reading("08:00:00"))
+    asked, snapshot = [], lake.snapshot
+    monkeypatch.setattr(lake, "snapshot", lambda name: (asked.append(name), snapshot(name))[1])
+    done = refresh(lake, *CHAIN)
+    written = {name for name, table in done.items() if table.version is not None}
+    assert written == {"gold.air_quality_hourly", "gold.weather_impact"}
+    assert len(asked) == len(set(asked))
+
+
 def test_a_table_over_gold_hears_of_the_windows_that_are_new_in_it(lake):
     names = (
         "gold.vehicle_hourly",
@@ -363,6 +409,31 @@ def test_a_query_is_run_in_portions_of_days(lake, monkeypatch):
     portions = [[date.day for date in spans.dates()] for spans in starts if spans is not None]
     assert portions == [[1], [2], [3], [4], [5], [6]]
     assert contents(lake, "gold.air_quality_hourly", "readings") == [(2,)] * 6
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_a_day_with_more_is_cut_between_windows(lake, monkeypatch, rows):
+    starts = []
+    run_once = refreshing._run_once
+    monkeypatch.setattr(
+        refreshing,
+        "_run_once",
+        lambda con, query, sources, spans: (starts.append(spans.hull), run_once(con, query, sources, spans)),
+    )
+    monkeypatch.setattr(refreshing.run, "__defaults__", (rows,))
+    # Every hour's first report is under way only together with those of the hour before.
+    times = [at("00:00:00") + dt.timedelta(seconds=3600 * hour + by) for hour in range(1, 24) for by in (-10, 0, 10)]
+    lake.add(
+        "silver.vehicle",
+        *({"id": str(t), "device_id": "v1", "event_time": t, "speed_kmh": 50.0, "odometer_km": 1.0} for t in times),
+    )
+    refresh(lake, "gold.vehicle_hourly")
+    hour = DAY // 24
+    assert all((end - start) % hour == 0 for start, end in starts)
+    assert all(end == after for (_, end), (after, _) in itertools.pairwise(starts))
+    assert starts[-1][1] - starts[0][0] == DAY * len({start // DAY for start, _ in starts})
+    assert (len(starts) == 1) == (rows == 1000)
+    assert contents(lake, "gold.vehicle_hourly", "reports, probe_reports") == [(1, 0)] + [(3, 1)] * 22 + [(2, 1)]
 
 
 # The tables whose windows follow the time of an event, with all that they read.
@@ -624,6 +695,15 @@ from silver.weather where event_time >= $from and event_time < $to group by 1
         ))  # fmt: skip
         refresh(lake, *[name for name in lake.queries if name in CHAIN or name == "gold.busiest_hourly"])
         assert contents(lake, "gold.busiest_hourly", "camera_id, vehicle_count") == [("c0", 7)]
+
+    def test_a_table_that_its_header_does_not_name(self, lake, tmp_path):
+        path = tmp_path / "mine.sql"
+        path.write_text(self.HEADER.replace("silver.weather", "silver.traffic") + self.BODY)
+        lake.queries["gold.mine"] = sql.read(path)
+        # Also where a table before it has read the other one.
+        both = queries(lake, *AIR, "gold.mine")
+        with pytest.raises(TableError, match=r"mine.sql:14: Catalog Error"):
+            refreshing.refresh(lake, both)
 
     def test_a_source_that_does_not_exist(self, lake, tmp_path):
         with pytest.raises(

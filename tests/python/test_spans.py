@@ -47,8 +47,8 @@ def test_dates_and_days():
     noon = DAY // 2
     spans = Spans.of([(0, 1), (noon, noon + 2 * DAY), (5 * DAY, 6 * DAY)])
     assert [date.isoformat() for date in spans.dates()] == ["1970-01-01", "1970-01-02", "1970-01-03", "1970-01-06"]
-    assert Spans.of(spans.by_day()) == spans
-    assert [*spans.by_day()][1:4] == [(noon, DAY), (DAY, 2 * DAY), (2 * DAY, 2 * DAY + noon)]
+    assert Spans.of(spans.cut(DAY)) == spans
+    assert [*spans.cut(DAY)][1:4] == [(noon, DAY), (DAY, 2 * DAY), (2 * DAY, 2 * DAY + noon)]
     assert Spans.of_dates([dt.date(1970, 1, 2), dt.date(1970, 1, 3)]).parts == ((DAY, 3 * DAY),)
     assert Spans().hull == (0, 0)
     assert Spans().dates() == []

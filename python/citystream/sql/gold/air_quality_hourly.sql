@@ -29,7 +29,7 @@
 with reading as (
     select
         *,
-        date_trunc('hour', event_time) as window_start
+        time_bucket(interval '1' hour, event_time) as window_start
     from silver.weather
     where event_time >= $from and event_time < $to
 ),

@@ -40,8 +40,7 @@ with placed as (
 camera_interval as (
     select
         *,
-        date_trunc('hour', middle)
-        + interval '15' minute * cast(floor(extract(minute from middle) / 15) as integer) as window_start
+        time_bucket(interval '15' minute, middle) as window_start
     from placed
     where middle >= $from and middle < $to
 ),
@@ -65,20 +64,30 @@ total as (
         sum(interval_s * occupancy) / sum(interval_s) as occupancy,
         sum((vehicle_count - 1) * headway_s)
         / nullif(sum(case when headway_s is not null then vehicle_count - 1 end), 0) as headway_s,
-        max(queue_m) as queue_m
+        max(queue_m) as queue_m,
+        max(array_length(speed_histogram)) - 1 as last_n
     from camera_interval
     group by 1, 2
 ),
 
--- Histograms add up where percentiles don't. Bin n holds speeds from 5(n - 1) km/h; the last one is open.
+-- Histograms add up where percentiles don't. Bin n holds speeds from 5n km/h; the last one is open.
+opened as (
+    select
+        camera_id,
+        window_start,
+        unnest(speed_histogram) as vehicles,
+        generate_subscripts(speed_histogram, 1) - 1 as n
+    from camera_interval
+),
+
 bin as (
     select
-        camera_interval.camera_id,
-        camera_interval.window_start,
-        h.n,
-        sum(h.vehicles) as vehicles
-    from camera_interval
-    cross join unnest(camera_interval.speed_histogram) with ordinality as h (vehicles, n)
+        camera_id,
+        window_start,
+        n,
+        sum(vehicles) as vehicles
+    from opened
+    where vehicles > 0
     group by 1, 2, 3
 ),
 
@@ -89,8 +98,7 @@ cumulated as (
         n,
         vehicles,
         sum(vehicles) over (partition by camera_id, window_start order by n) as up_to,
-        0.85 * sum(vehicles) over (partition by camera_id, window_start) as wanted,
-        max(n) over (partition by camera_id, window_start) as last_n
+        0.85 * sum(vehicles) over (partition by camera_id, window_start) as wanted
     from bin
 ),
 
@@ -98,11 +106,11 @@ p85 as (
     select
         camera_id,
         window_start,
-        cast(
-            5.0 * (n - 1) + case when n < last_n then 5.0 * (wanted - (up_to - vehicles)) / vehicles else 0.0 end as double
-        ) as p85_speed_kmh
+        n,
+        5.0 * n as bin_starts_kmh,
+        5.0 * (wanted - (up_to - vehicles)) / vehicles as further_kmh
     from cumulated
-    where vehicles > 0 and up_to >= wanted and up_to - vehicles < wanted
+    where up_to >= wanted and up_to - vehicles < wanted
 )
 
 select
@@ -123,7 +131,7 @@ select
     3600.0 * total.vehicle_count / total.observed_s as flow_vehh,
     cast(total.goods_count as double) / nullif(total.vehicle_count, 0) as goods_share,
     total.mean_speed_kmh,
-    p85.p85_speed_kmh,
+    cast(p85.bin_starts_kmh + case when p85.n < total.last_n then p85.further_kmh else 0.0 end as double) as p85_speed_kmh,
     total.occupancy,
     total.headway_s,
     total.queue_m,

@@ -20,21 +20,52 @@
 --   lateness_max_s  double     s  greatest lateness
 --   window_date     date       -  UTC date of window_start
 
+-- A batch has one ingested_at, so that few rows are left to be put into hours.
 with received as (
-    select 'vehicle' as stream, ingested_at, error_reason from bronze.vehicle
+    select
+        'vehicle' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.vehicle
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'gps' as stream, ingested_at, error_reason from bronze.gps
+    select
+        'gps' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.gps
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'traffic' as stream, ingested_at, error_reason from bronze.traffic
+    select
+        'traffic' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.traffic
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'weather' as stream, ingested_at, error_reason from bronze.weather
+    select
+        'weather' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.weather
     where ingested_at >= $from and ingested_at < $to
+    group by 2
     union all
-    select 'emergency' as stream, ingested_at, error_reason from bronze.emergency
+    select
+        'emergency' as stream,
+        ingested_at,
+        count(*) as received,
+        count(error_reason) as dead_letter
+    from bronze.emergency
     where ingested_at >= $from and ingested_at < $to
+    group by 2
 ),
 
 accepted as (
@@ -57,18 +88,19 @@ accepted as (
 received_hourly as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
-        count(*) as received,
-        count(error_reason) as dead_letter
+        time_bucket(interval '1' hour, ingested_at) as window_start,
+        cast(sum(received) as bigint) as received,
+        cast(sum(dead_letter) as bigint) as dead_letter
     from received
     group by 1, 2
 ),
 
--- Percentiles by counts of equal values: a percentile function would hold every row of an hour in memory.
+-- Percentiles by counts of equal values: a percentile function would hold every row of an hour in memory. The number of
+-- an hour costs less for each row than its time.
 counted as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        epoch_us(ingested_at) // 3600000000 as hour_number,
         lateness_s,
         count(*) as n
     from accepted
@@ -78,12 +110,12 @@ counted as (
 cumulated as (
     select
         stream,
-        window_start,
+        hour_number,
         lateness_s,
         n,
-        sum(n) over (partition by stream, window_start order by lateness_s) as up_to,
-        0.50 * (sum(n) over (partition by stream, window_start) - 1) as p50_at,
-        0.95 * (sum(n) over (partition by stream, window_start) - 1) as p95_at
+        sum(n) over (partition by stream, hour_number order by lateness_s) as up_to,
+        0.50 * (sum(n) over (partition by stream, hour_number) - 1) as p50_at,
+        0.95 * (sum(n) over (partition by stream, hour_number) - 1) as p95_at
     from counted
 ),
 
@@ -91,7 +123,7 @@ cumulated as (
 accepted_hourly as (
     select
         stream,
-        window_start,
+        to_timestamp(hour_number * 3600) as window_start,
         cast(sum(n) as bigint) as accepted,
         cast(coalesce(sum(case when lateness_s > 60 then n end), 0) as bigint) as late,
         max(p50_at - floor(p50_at)) as p50_part,
@@ -108,7 +140,7 @@ accepted_hourly as (
 quarantine_hourly as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        time_bucket(interval '1' hour, ingested_at) as window_start,
         count(*) as quarantine
     from silver.quarantine
     where ingested_at >= $from and ingested_at < $to
@@ -118,7 +150,7 @@ quarantine_hourly as (
 duplicate_hourly as (
     select
         stream,
-        date_trunc('hour', ingested_at) as window_start,
+        time_bucket(interval '1' hour, ingested_at) as window_start,
         count(*) as duplicate
     from silver.duplicate
     where ingested_at >= $from and ingested_at < $to

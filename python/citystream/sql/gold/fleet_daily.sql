@@ -23,22 +23,12 @@
 --   utilisation              double     -     share of the day that a vehicle is under way
 --   window_date              date       -     UTC date of window_start
 
-with typed as (
+with vehicle_day as (
     select
-        *,
-        date_trunc('day', window_start) as day_start,
-        max(vehicle_type) over (partition by device_id, window_date) as type_of_day,
-        max(fuel_type) over (partition by device_id, window_date) as fuel_of_day
-    from gold.vehicle_hourly
-    where window_start >= $from and window_start < $to
-),
-
-vehicle_day as (
-    select
-        type_of_day,
-        fuel_of_day,
-        day_start,
         device_id,
+        time_bucket(interval '24' hour, window_start) as day_start,
+        max(vehicle_type) as type_of_day,
+        max(fuel_type) as fuel_of_day,
         sum(reports) as reports,
         sum(probe_reports) as probe_reports,
         max(odometer_max_km) - min(odometer_min_km) as distance_km,
@@ -46,18 +36,26 @@ vehicle_day as (
         sum(stopped_s) as stopped_s,
         sum(probe_reports * speed_kmh) as speed_sum,
         max(max_speed_kmh) as max_speed_kmh
-    from typed
-    group by 1, 2, 3, 4
+    from gold.vehicle_hourly
+    where window_start >= $from and window_start < $to
+    group by 1, 2
 ),
 
 hourly as (
     select
-        type_of_day,
-        fuel_of_day,
-        day_start,
-        window_start,
-        count(case when probe_reports > 0 then 1 end) as under_way
-    from typed
+        vehicle_day.type_of_day,
+        vehicle_day.fuel_of_day,
+        vehicle_day.day_start,
+        under_way.window_start,
+        count(*) as vehicles
+    from gold.vehicle_hourly as under_way
+    inner join vehicle_day
+        on
+            under_way.device_id = vehicle_day.device_id
+            and time_bucket(interval '24' hour, under_way.window_start) = vehicle_day.day_start
+    where
+        under_way.window_start >= $from and under_way.window_start < $to
+        and under_way.probe_reports > 0
     group by 1, 2, 3, 4
 ),
 
@@ -66,7 +64,7 @@ peak as (
         type_of_day,
         fuel_of_day,
         day_start,
-        max(under_way) as peak_vehicles
+        max(vehicles) as peak_vehicles
     from hourly
     group by 1, 2, 3
 ),
@@ -104,11 +102,11 @@ select
     daily.stopped_s / nullif(daily.under_way_s, 0) as stopped_share,
     daily.speed_sum / nullif(daily.probe_reports, 0) as speed_kmh,
     daily.max_speed_kmh,
-    peak.peak_vehicles,
+    coalesce(peak.peak_vehicles, 0) as peak_vehicles,
     daily.under_way_s / (86400.0 * daily.vehicles) as utilisation,
     cast(daily.day_start as date) as window_date
 from daily
-inner join peak
+left join peak
     on
         daily.type_of_day = peak.type_of_day
         and daily.fuel_of_day = peak.fuel_of_day

@@ -54,8 +54,7 @@ probe as (
         report.lon,
         report.speed_kmh,
         road.free_flow_kmh,
-        date_trunc('hour', report.event_time)
-        + interval '15' minute * cast(floor(extract(minute from report.event_time) / 15) as integer) as window_start,
+        time_bucket(interval '15' minute, report.event_time) as window_start,
         round(cast(extract(epoch from report.next_time) - extract(epoch from report.previous_time) as double), 6) / 2 as stands_for_s
     from report
     left join dim.road as road on report.road_id = road.road_id
@@ -88,8 +87,7 @@ cell as (
 incident as (
     select
         h3_cell,
-        date_trunc('hour', event_time)
-        + interval '15' minute * cast(floor(extract(minute from event_time) / 15) as integer) as window_start,
+        time_bucket(interval '15' minute, event_time) as window_start,
         count(distinct incident_id) as incidents
     from silver.emergency
     where event_time >= $from and event_time < $to

@@ -47,8 +47,7 @@ with report as (
 probe as (
     select
         road_id,
-        date_trunc('hour', event_time)
-        + interval '5' minute * cast(floor(extract(minute from event_time) / 5) as integer) as window_start,
+        time_bucket(interval '5' minute, event_time) as window_start,
         count(*) as probe_reports,
         count(distinct device_id) as probe_vehicles,
         avg(speed_kmh) as speed_kmh
@@ -75,8 +74,7 @@ camera_interval as (
 camera as (
     select
         road_id,
-        date_trunc('hour', middle)
-        + interval '5' minute * cast(floor(extract(minute from middle) / 5) as integer) as window_start,
+        time_bucket(interval '5' minute, middle) as window_start,
         count(*) as camera_intervals,
         cast(sum(vehicle_count) as bigint) as vehicle_count,
         3600.0 * sum(vehicle_count) / sum(interval_s) as flow_vehh,

@@ -56,7 +56,7 @@ timed as (
 hourly as (
     select
         device_id,
-        date_trunc('hour', event_time) as window_start,
+        time_bucket(interval '1' hour, event_time) as window_start,
         max(vehicle_type) as vehicle_type,
         max(fuel_type) as fuel_type,
         count(*) as reports,

@@ -34,7 +34,7 @@ with traffic as (
     select
         district,
         road_class,
-        date_trunc('hour', window_start) as hour_start,
+        time_bucket(interval '1' hour, window_start) as hour_start,
         count(distinct case when probe_reports > 0 then road_id end) as roads,
         cast(sum(probe_reports) as bigint) as probe_reports,
         sum(probe_reports * speed_kmh) / nullif(sum(probe_reports), 0) as speed_kmh,
@@ -49,7 +49,7 @@ with traffic as (
 reading as (
     select
         station.district,
-        date_trunc('hour', weather.event_time) as hour_start,
+        time_bucket(interval '1' hour, weather.event_time) as hour_start,
         weather.weather_condition,
         weather.temperature_c,
         weather.precipitation_mmh,
@@ -133,7 +133,7 @@ incident as (
     select
         road.district,
         road.road_class,
-        date_trunc('hour', step.event_time) as hour_start,
+        time_bucket(interval '1' hour, step.event_time) as hour_start,
         count(distinct step.incident_id) as incidents,
         count(distinct case when step.incident_type = 'Accident' then step.incident_id end) as accidents
     from silver.emergency as step
