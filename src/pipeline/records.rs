@@ -194,18 +194,17 @@ impl RangeReader {
 
     fn poll(&mut self, cancel: &Cancel) -> Result<Vec<Fetched>> {
         let TopicRange { servers, security, topic, partition, end, batch_rows, timeout, .. } = &self.range;
-        let consumer = match &mut self.consumer {
-            Some(consumer) => consumer,
-            None => {
-                let options = ConsumeOptions {
-                    security: security.clone(),
-                    timeout: *timeout,
-                    ..ConsumeOptions::new(servers.clone())
-                };
-                let mut opened = Consumer::open(options, cancel.flag())?;
-                opened.assign(topic, &[(*partition, self.next)])?;
-                self.consumer.insert(opened)
-            }
+        let consumer = if let Some(consumer) = &mut self.consumer {
+            consumer
+        } else {
+            let options = ConsumeOptions {
+                security: security.clone(),
+                timeout: *timeout,
+                ..ConsumeOptions::new(servers.clone())
+            };
+            let mut opened = Consumer::open(options, cancel.flag())?;
+            opened.assign(topic, &[(*partition, self.next)])?;
+            self.consumer.insert(opened)
         };
         let fetched = consumer.poll_batch(*batch_rows, POLL_BYTES, POLL_TIME, cancel.flag())?;
         let Some(place) = consumer.positions().into_iter().next() else {
