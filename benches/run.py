@@ -3,7 +3,7 @@
     PYTHONPATH=tests .venv/bin/python -m benches.run --quick --only kafka,ingest
 
 A quick bench, one of some figures or another number of rounds, and one of a wheel that is no release build write to
-target/bench instead.
+target/bench instead. Some figures, measured as in a full bench, may go to a folder of their own: `--into`.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def main() -> int:
         "a quick bench of small sizes": options.quick,
         f"the wheel's profile is {built['profile']}, not release": built["profile"] != "release",
         f"{options.rounds} rounds": options.rounds is not None,
-        f"only {', '.join(figure.name for figure in chosen)}": options.only is not None,
+        f"only {', '.join(figure.name for figure in chosen)}": options.only is not None and options.into is None,
     }
     caution = "; ".join(words for words, holds in cautions.items() if holds) or None
     facts = {"commit": commit(), "date": today(), **machine(), **versions(built, ours)}
-    target = ROOT / "benches" if caution is None else ROOT / "target" / "bench"
+    target = options.into or (ROOT / "benches" if caution is None else ROOT / "target" / "bench")
     target.mkdir(parents=True, exist_ok=True)
     scratch = ROOT / "target" / "bench"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -87,6 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
     parser.add_argument("--rounds", type=int, help="instead of three, or of two where quick")
     parser.add_argument("--only", type=_figures, help=f"of {','.join(figure.name for figure in FIGURES)}")
+    parser.add_argument("--into", type=Path, help="folder of the results, where some figures have their own")
     parser.add_argument("--ours", type=Path, default=ROOT / ".venv-bench" / "bin", help="bin folder with the wheel")
     parser.add_argument("--profile", default="release", help="cargo's profile for the criterion bench")
     return parser.parse_args()
