@@ -303,7 +303,7 @@ class TestIncrements:
         (log / f"{0:020}.json#1").touch()
         assert lake.core.names() == []
         with pytest.raises(cs.TableError, match="does not exist"):
-            lake.query("select * from dim.road")
+            lake.core.snapshot("dim.road")
         lake.ingest(cs.City(**self.MORNING, duration="10min"))
         lake.refine()
         assert len(contents(lake, "dim.road")) > 10

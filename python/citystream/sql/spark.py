@@ -8,7 +8,10 @@ The files keep to what DuckDB and Spark SQL mean alike, but for a few constructs
 | `extract(epoch from t)` | `(unix_micros(t) / 1000000)` | Spark has no epoch |
 | `3600.0` | `3600.0D` | Spark divides decimals to six digits |
 | `list[1]` | `get(list, 0)` | Spark counts from 0 |
-| `cross join unnest(list) with ordinality as h (v, n)` | `lateral view inline(...)` | Spark has no unnest |
+| `array_length(list)` | `array_size(list)` | |
+| `unnest(list) as v, generate_subscripts(list, 1) - 1 as n` | `posexplode(list) as (n, v)` | one generator |
+| `time_bucket(interval '15' minute, t)` | `timestamp_micros(...)` | of hours and minutes, whole since the epoch |
+| `epoch_us(t) // 60`, `to_timestamp(s)` | `unix_micros(t) div 60`, `timestamp_seconds(s)` | |
 
 0.85 and the like stay decimals in both, so that 0.85 · 20 is 17 and no hair's breadth beside it. What comes out is cast
 to the types that the header promises.
@@ -44,10 +47,17 @@ _RULES = (
     (re.compile(r"\bextract\(epoch from ([\w.]+)\)", re.IGNORECASE), r"(unix_micros(\1) / 1000000)"),
     (re.compile(r"(?<![\w.])(\d+\.0)(?![\w.])"), r"\1D"),
     (
-        re.compile(r"\bcross join unnest\(([\w.]+)\) with ordinality as (\w+) \((\w+), (\w+)\)", re.IGNORECASE),
-        r"lateral view inline(transform(\1, (x, i) -> struct(x, i + 1))) \2 as \3, \4",
+        re.compile(r"\bunnest\(([\w.]+)\) as (\w+),\s+generate_subscripts\(\1, 1\) - 1 as (\w+)", re.IGNORECASE),
+        r"posexplode(\1) as (\3, \2)",
     ),
+    (re.compile(r"\bepoch_us\(", re.IGNORECASE), "unix_micros("),
+    (re.compile(r" // "), " div "),
+    (re.compile(r"\bto_timestamp\(", re.IGNORECASE), "timestamp_seconds("),
+    (re.compile(r"\barray_length\(", re.IGNORECASE), "array_size("),
 )
+# Its length is a text, so it is looked for in the whole.
+_BUCKET = re.compile(r"\btime_bucket\(interval '(\d+)' (minute|hour), ([\w.]+)\)", re.IGNORECASE)
+_MICROS = {"minute": 60_000_000, "hour": 3_600_000_000}
 _BOUND = re.compile(r":(?:from|to)\b")
 _ITEM = re.compile(r"([\w.]+)\[(\d+)\]")
 
@@ -57,7 +67,8 @@ def to_spark(query: Query) -> Query:
 
     Its parameters are `:from` and `:to`; its tables have two-part names, such as silver.gps, in the current catalog.
     """
-    text = "".join(_translated(piece[0]) for piece in _PIECE.finditer(_body(query.sql)))
+    text = _BUCKET.sub(_bucket, _body(query.sql))
+    text = "".join(_translated(piece[0]) for piece in _PIECE.finditer(text))
     columns = ",\n    ".join(f"cast({c.name} as {TYPES[c.type]}) as {c.name}" for c in query.columns)
     return replace(query, sql=f"select\n    {columns}\nfrom (\n{text.strip()}\n)\n")
 
@@ -84,6 +95,11 @@ def _body(text: str) -> str:
     lines = text.splitlines()
     first = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
     return "\n".join(lines[first:]).strip().rstrip(";")
+
+
+def _bucket(found: re.Match[str]) -> str:
+    micros, time = int(found[1]) * _MICROS[found[2].lower()], found[3]
+    return f"timestamp_micros(unix_micros({time}) - pmod(unix_micros({time}), {micros}))"
 
 
 def _translated(piece: str) -> str:
