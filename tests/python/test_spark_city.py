@@ -44,7 +44,7 @@ def job():
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("source", "sink", "steps"),
-    [("spark-kafka", "delta", ("bronze", "silver", "gold")), ("citystream", "parquet", ("bronze", "silver"))],
+    [("spark-kafka", "delta", ("bronze", "silver")), ("citystream", "parquet", ("bronze", "silver", "gold"))],
 )
 def test_silver_and_gold_are_the_lake_s(spark, job, broker, topics, tmp_path, source, sink, steps):
     faults = cs.Faults(late=0.05, late_bound="10min", duplicate=0.02, drop=0.02, corrupt=0.02)
