@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benches.child import RunError
 from benches.figure import Figure
+from benches.machine import ROOT
 from benches.outcome import Contender, Sample
 from benches.table import Table
 
@@ -102,7 +103,8 @@ def _spark(bench: Bench, lake: Path, rows: int, found: list[int]) -> Callable[[]
         (out / "queries.json").write_text(json.dumps(queries))
         # Wide enough for records taken in today, which gold.data_quality_hourly counts.
         days = ("2000-01-02", (dt.datetime.now(dt.timezone.utc).date() + dt.timedelta(days=2)).isoformat())
-        ran = bench.peer(SCRIPT, str(lake), str(out), str(out / "queries.json"), *days)
+        path = {"PYTHONPATH": str(ROOT)}
+        ran = bench.peer(SCRIPT, str(lake), str(out), str(out / "queries.json"), *days, env=path)
         shutil.rmtree(out)
         done = json.loads(ran.stdout.splitlines()[-1])
         _same(found, done["rows"])

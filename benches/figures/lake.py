@@ -78,8 +78,8 @@ def _spark(bench: Bench, topic: str, events: int, size: int) -> Callable[[], Sam
         found = json.loads(ran.stdout.splitlines()[-1])
         if found["rows"] != events:
             raise RunError(f"Spark took in {found['rows']:,} rows of {events:,} events")
-        # Its CPU-seconds hold the JVM's start and a first run of the same length.
-        return Sample(events, ran.cpu, ran.wall, ran.rss, size, found["seconds"])
+        # The memory told is that of the Python process, not of the JVM.
+        return Sample(events, found["cpu"], ran.wall, None, size, found["seconds"])
 
     return work
 
@@ -116,8 +116,8 @@ FIGURE = Figure(
     "Kafka → bronze → silver",
     "The same topic of JSON into a new lake on disk, into one on S3 (SeaweedFS on this machine, whose own CPU-seconds "
     "are not counted), and by Spark Structured Streaming (`from_json`, local[2], availableNow) into a Delta table on "
-    "disk. Spark takes the topic in twice and its second, warm run counts: events per second are by each side's own "
-    "account; its CPU-seconds hold both runs and the JVM's start, so compare the rates. *Bronze → silver* is the "
+    "disk. Spark takes the topic in twice and its second, warm run counts, by the JVM's CPU-seconds: rates are by each "
+    "side's own account. *Bronze → silver* is the "
     "step of `citystream refine` before gold: rules, exact uniqueness, H3 cells, sorted by device and time, side "
     "tables, commit. DuckDB does the part of it that SQL says in one statement, without setting rows aside.",
     measure,

@@ -27,7 +27,7 @@ cpu, began = time.process_time(), time.monotonic()
         FROM read_parquet('{bronze}/**/*.parquet', hive_partitioning = true)
         WHERE decoded AND id IS NOT NULL AND deviceId IS NOT NULL AND timestamp IS NOT NULL AND sentAt IS NOT NULL
             AND speed BETWEEN 0 AND 300 AND location[1] BETWEEN -90 AND 90 AND location[2] BETWEEN -180 AND 180
-            AND heading BETWEEN 0 AND 360 AND accuracyM >= 0 AND fix IN ('2D', '3D')
+            AND (heading IS NULL OR heading BETWEEN 0 AND 360) AND accuracyM >= 0 AND fix IN ('2D', '3D')
             AND timestamp <= sentAt + INTERVAL 5 MINUTE AND timestamp >= sentAt - INTERVAL 30 DAY
         QUALIFY row_number() OVER (
             PARTITION BY CAST(timestamp AS DATE), id ORDER BY kafka_topic, kafka_partition, kafka_offset, row_in_record

@@ -9,7 +9,6 @@ the JVM's.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -20,6 +19,8 @@ import sqlglot
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
+
+from benches.peers.jvm import cpu_seconds
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -48,12 +49,6 @@ def translated(text: str) -> str:
     for old, new in RULES:
         query = re.sub(old, new, query)
     return query
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a running process; Linux."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -102,12 +97,10 @@ def main() -> None:
             rows += written.count()
         return rows
 
-    gateway: Any = spark.sparkContext._gateway  # noqa: SLF001 - py4j may not call the JVM's own clock
-    jvm = gateway.proc.pid
     all_of_them(out / "warm", "2000-01-01", "2000-01-02")
-    cpu, began = cpu_seconds(jvm), time.monotonic()
+    cpu, began = cpu_seconds(spark), time.monotonic()
     rows = all_of_them(out / "gold", sys.argv[4], sys.argv[5])
-    used = cpu_seconds(jvm) - cpu
+    used = cpu_seconds(spark) - cpu
     print(json.dumps({"cpu": used, "seconds": time.monotonic() - began, "rows": rows}))
     spark.stop()
 

@@ -11,6 +11,7 @@ import time
 
 from pyspark.sql import functions as f
 
+from benches.peers.jvm import cpu_seconds
 from services.spark import spark
 
 GPS = """
@@ -23,7 +24,7 @@ def main() -> None:
     """Takes the topic in and prints how long it took."""
     servers, topic, out = sys.argv[1:4]
     session = spark("local[2]", spark_sql_shuffle_partitions="2")
-    seconds = 0.0
+    cpu = seconds = 0.0
     for table in ("warm", "measured"):
         source = (
             session.readStream.format("kafka")
@@ -35,7 +36,7 @@ def main() -> None:
         rows = source.select(
             f.from_json(f.col("value").cast("string"), GPS).alias("event"), "topic", "partition", "offset", "timestamp"
         ).select("event.*", f.col("timestamp").alias("kafka_timestamp"), "topic", "partition", "offset")
-        began = time.monotonic()
+        used, began = cpu_seconds(session), time.monotonic()
         query = (
             rows.writeStream.format("delta")
             .option("checkpointLocation", f"{out}/checkpoint-{table}")
@@ -43,10 +44,10 @@ def main() -> None:
             .start(f"{out}/{table}")
         )
         query.awaitTermination()
-        seconds = time.monotonic() - began
+        cpu, seconds = cpu_seconds(session) - used, time.monotonic() - began
     count = session.read.format("delta").load(f"{out}/measured").count()
     session.stop()
-    print(json.dumps({"rows": count, "seconds": seconds}))
+    print(json.dumps({"rows": count, "cpu": cpu, "seconds": seconds}))
 
 
 if __name__ == "__main__":
