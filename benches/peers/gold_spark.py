@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
-from benches.peers.jvm import cpu_seconds
+from benches.jvm import cpu_seconds
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -11,7 +11,7 @@ import time
 
 from pyspark.sql import functions as f
 
-from benches.peers.jvm import cpu_seconds
+from benches.jvm import cpu_seconds
 from services.spark import spark
 
 GPS = """
