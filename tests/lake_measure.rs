@@ -6,9 +6,10 @@ mod lake_fixture;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use _core::lake::SilverOptions;
+use _core::lake::{Lake, SilverOptions, TrimOptions};
 use _core::schema::{Decoded, Records, Stream};
 use lake_fixture::{Folder, Gps, check, count, gps_records, writer};
+use serde_json::{Value, json};
 
 const GPS: Stream = Stream::Gps;
 const BATCH: usize = 65_536;
@@ -78,4 +79,38 @@ fn measure() {
     if let Ok(keep) = std::env::var("LAKE_KEEP") {
         std::process::Command::new("cp").args(["-r", &folder.path(), &keep]).status().unwrap();
     }
+}
+
+/// What a checkpoint of FILES files takes; of 20,000 where that is not set.
+#[test]
+#[ignore = "measures"]
+fn memory_of_a_checkpoint() {
+    let folder = Folder::new();
+    let lake = folder.lake();
+    let mut writer = writer(&lake, GPS).unwrap();
+    let (records, decoded) = gps(0, 100);
+    writer.append(&records, &decoded).unwrap();
+    let version = writer.commit().unwrap().version;
+    let log = |version: i64| format!("{}/bronze/gps/_delta_log/{version:020}.json", folder.path());
+    let text = std::fs::read_to_string(log(version)).unwrap();
+    let actions = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let add = actions.into_iter().find(|action| action["add"]["path"].is_string()).unwrap();
+    let path = add["add"]["path"].as_str().unwrap().to_owned();
+    let commits = std::env::var("FILES").map_or(20, |n| n.parse::<i64>().unwrap() / 1000);
+    for next in version + 1..=version + commits {
+        let mut lines = vec![json!({"commitInfo": {"timestamp": 1, "operation": "WRITE"}}).to_string()];
+        for n in 0..1000 {
+            let mut add = add.clone();
+            add["add"]["path"] = path.replace("part-", &format!("part-{next}-{n}-")).into();
+            lines.push(add.to_string());
+        }
+        std::fs::write(log(next), lines.join("\n")).unwrap();
+    }
+    let lake = Lake::open(&folder.path(), false).unwrap();
+    let files = lake.snapshot("bronze.gps").unwrap().files.len();
+    let (before, began) = (peak_mb(), Instant::now());
+    let options = TrimOptions { tables: vec!["bronze.gps".into()], ..TrimOptions::default() };
+    lake.checkpoint(&options, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{files} files: peak before the checkpoint {before} MiB, with it {} MiB; {seconds:.2} s", peak_mb());
 }
