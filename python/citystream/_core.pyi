@@ -621,11 +621,15 @@ class Lake:
         description: str,
         based_on: int | None = None,
         windows: Sequence[tuple[int, int]] | None = None,
+        within: tuple[int, int] | None = None,
     ) -> dict[str, Any]:
         """Replaces whole partitions (None is all) by Arrow data in one commit; makes the table where it doesn't exist.
 
+        Args:
+            within: Only the rows whose window_start lies in this [start, end), in µs since the epoch; the others stay.
+
         Returns:
-            `version`, `rows`, `files`.
+            `version`, `rows` (those that stayed among them), `files`.
 
         Raises:
             ConflictError: Another writer committed to the table meanwhile.

@@ -148,6 +148,7 @@ def _compute(
         description=query.title,
         based_on=None if old is None else old.version,
         windows=None if whole or spans is None else _listed(spans),
+        within=None if whole or spans is None or old is None else spans.hull,
     )
     count = "all" if whole or spans is None else f"{_windows_in(query, spans):,} windows"
     return written["version"], rows, written["rows"] - rows, count
@@ -254,10 +255,10 @@ def _outside(row: str) -> str:
 def _in_order(
     con: duckdb.DuckDBPyConnection, query: sql.Query, old: gold.Snapshot | None, spans: Spans | None
 ) -> duckdb.DuckDBPyRelation:
-    """The result and the windows of the same dates that nothing has touched.
+    """The result, and of what no new row touches the windows between the first and the last that are new.
 
-    Sorted: one date after the other, so that few files are open, and equal results are equal files. What stands before
-    the first window and after the last one comes as it stands in its files, which is in that order already.
+    Sorted: one date after the other, so that few files are open, and equal results are equal rows in equal order. What
+    stands before the first window and after the last one is no part of it: it stays in the table.
 
     Args:
         con: Where the result is.
@@ -270,33 +271,24 @@ def _in_order(
     by = ", ".join(quoted(name) for name in dict.fromkeys([*order, *query.key]))
     columns = ", ".join(quoted(column.name) for column in query.columns)
     rows = f"SELECT {columns} FROM citystream_result"
-    if old is None or spans is None or not spans.parts:
-        return con.sql(f"{rows} ORDER BY {by}")
-    first, last = spans.hull
-    midnights = Spans.of([spans.hull]).aligned(DAY)
-    if len(spans.parts) > 1:
-        _spans_table(con, spans)
-        between = _untouched(con, old, columns, spans, (first, last))
-        rows += f" UNION ALL {between} WHERE {_outside('r')}" if between else ""
-    before = _untouched(con, old, columns, spans, (midnights.hull[0], first))
-    after = _untouched(con, old, columns, spans, (last, midnights.hull[1]))
-    parts = (before, f"(SELECT * FROM ({rows}) ORDER BY {by})", after)
-    return con.sql(" UNION ALL ".join(part for part in parts if part))
+    if old is not None and spans is not None and len(spans.parts) > 1:
+        between = _between(con, old, columns, spans)
+        rows += f" UNION ALL {between}" if between else ""
+    return con.sql(f"SELECT * FROM ({rows}) ORDER BY {by}")
 
 
-def _untouched(
-    con: duckdb.DuckDBPyConnection, old: gold.Snapshot, columns: str, spans: Spans, between: tuple[int, int]
-) -> str | None:
-    """What reads the rows of the spans' dates with windows in a part of them; None where no file has any."""
-    start, end = between
+def _between(con: duckdb.DuckDBPyConnection, old: gold.Snapshot, columns: str, spans: Spans) -> str | None:
+    """What reads the rows of the spans' dates that lie in their hull and in none of them; None where no file has any."""
+    start, end = spans.hull
     dates = {date.isoformat() for date in spans.dates()}
-    held = old.holding("window_start", Spans.of([between]))
+    held = old.holding("window_start", Spans.of([spans.hull]))
     files = [file for file in held if file["partition"].get(sql.PARTITION) in dates]
     if not files:
         return None
+    _spans_table(con, spans)
     return (
         f"SELECT {columns} FROM (SELECT * FROM {gold.rows_of(con, old, files)} "
-        f"WHERE window_start >= {_literal(start)} AND window_start < {_literal(end)}) AS r"
+        f"WHERE window_start >= {_literal(start)} AND window_start < {_literal(end)}) AS r WHERE {_outside('r')}"
     )
 
 

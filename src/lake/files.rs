@@ -10,7 +10,7 @@ use deltalake_core::kernel::Add;
 use super::partition::{Values, folder};
 use super::stats::delta_stats;
 use crate::error::Result;
-use crate::storage::{FileWriter, Place, WriteOptions};
+use crate::storage::{FileWriter, ParquetFile, Place, WriteOptions};
 
 /// Files open at a time for one commit; past it, the one that was used least recently is closed.
 const OPEN_FILES: usize = 16;
@@ -46,6 +46,12 @@ impl FileSet {
         self
     }
 
+    /// Makes row groups of so many rows, which may be copied from file to file: see [`FileSet::copy`].
+    pub(crate) fn grouped(mut self, rows: usize) -> Self {
+        self.options.group_rows = Some(rows);
+        self
+    }
+
     pub(crate) fn commit_id(&self) -> &str {
         &self.commit_id
     }
@@ -54,12 +60,21 @@ impl FileSet {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        self.with_file(values, |file| file.write(batch))
+    }
+
+    /// Writes a row group of another file as it stands there; both have the same columns.
+    pub(crate) fn copy(&mut self, values: &Values, from: &ParquetFile, group: usize) -> Result<()> {
+        self.with_file(values, |file| file.copy(from, group))
+    }
+
+    fn with_file(&mut self, values: &Values, write: impl FnOnce(&mut FileWriter) -> Result<()>) -> Result<()> {
         // The most recently used stands last.
         let mut file = match self.open.iter().position(|(v, _)| v == values) {
             Some(at) => self.open.remove(at),
             None => (values.clone(), self.start(values)?),
         };
-        file.1.write(batch)?;
+        write(&mut file.1)?;
         if file.1.bytes() >= self.file_bytes {
             self.close(file)?;
         } else {

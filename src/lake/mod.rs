@@ -7,6 +7,7 @@
 //! Everything here is synchronous; waiting for the log happens inside.
 
 mod bronze;
+mod carry;
 mod changed;
 mod check;
 mod crash;

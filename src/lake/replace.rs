@@ -10,6 +10,7 @@ use deltalake_core::kernel::Add;
 use serde_json::json;
 
 use super::Lake;
+use super::carry::{GROUP_ROWS, Kept};
 use super::crash::crash_point;
 use super::files::FileSet;
 use super::maintain::{KEPT_FROM, source_of};
@@ -22,7 +23,7 @@ use crate::schema::Stream;
 const FILE_BYTES: usize = 128 << 20;
 
 /// The partition column of tables with windows.
-const WINDOW_DATE: &str = "window_date";
+pub(super) const WINDOW_DATE: &str = "window_date";
 /// The key in commitInfo that holds the windows which a commit has replaced.
 pub(super) const WINDOWS: &str = "citystream.windows";
 
@@ -46,6 +47,10 @@ pub struct Replace {
     /// The windows whose rows are new, each [start, end) in µs since the epoch, for those who compute from this table; the
     /// other rows of the partitions are carried over. `None` where all may be new.
     pub windows: Option<Vec<(i64, i64)>>,
+    /// Of the partitions named, only the rows whose `window_start` lies in this [start, end), in µs since the epoch, are
+    /// replaced; the others stay, and need not be given. For a table partitioned by `window_date` alone, with `based_on`.
+    /// The rows come in the order of their dates, so that files stay in the order of their windows. `None` for all rows.
+    pub within: Option<(i64, i64)>,
 }
 
 /// What a replacement has done.
@@ -53,7 +58,7 @@ pub struct Replace {
 pub struct Replaced {
     /// The table's version after it.
     pub version: i64,
-    /// Rows written.
+    /// Rows written, those that stayed in partitions that were replaced among them.
     pub rows: u64,
     /// Files written.
     pub files: u64,
@@ -85,8 +90,12 @@ impl Lake {
 
         let partitions = state.partition_columns();
         let stored = file_schema(&schema, &partitions);
-        let mut files = FileSet::new(table.root().to_owned(), stored, commit_id(), FILE_BYTES);
-        let mut count = 0;
+        let mut files = FileSet::new(table.root().to_owned(), stored.clone(), commit_id(), FILE_BYTES);
+        if has_windows(&partitions) {
+            files = files.grouped(GROUP_ROWS);
+        }
+        let kept = Kept::of(&table, &state, &Arc::new(stored), replace)?;
+        let mut count = kept.before(&mut files)?;
         for batch in rows {
             let batch = batch.context(ErrorKind::Config, || format!("the rows of {name} can't be read"))?;
             let batch = convert(&batch, &schema)?;
@@ -96,6 +105,7 @@ impl Lake {
                 files.write(&values, &part)?;
             }
         }
+        count += kept.after(&mut files)?;
         let adds = files.finish()?.to_vec();
         crash_point("replace_after_files");
         let id = files.commit_id().to_owned();
@@ -166,6 +176,11 @@ impl Lake {
         let dates = active.iter().filter_map(|file| file.value(WINDOW_DATE));
         Ok(dates.filter(|date| *date < from.as_str()).map(str::to_owned).collect())
     }
+}
+
+/// Whether a table partitioned so has windows, by which its rows stand in its files.
+pub(super) fn has_windows(partition_columns: &[String]) -> bool {
+    partition_columns == [WINDOW_DATE]
 }
 
 /// The columns as the table has them.
@@ -288,7 +303,7 @@ fn named(name: &str, values: &Values, replace: &Replace) -> Result<()> {
     Err(Error::config(format!("{name}: a row of the partition {values:?} is in none of the partitions to replace")))
 }
 
-fn matches(file: &DataFile, partition: &BTreeMap<String, String>) -> bool {
+pub(super) fn matches(file: &DataFile, partition: &BTreeMap<String, String>) -> bool {
     partition.iter().all(|(column, wanted)| file.value(column) == Some(wanted))
 }
 

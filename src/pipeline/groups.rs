@@ -17,6 +17,7 @@ const GROUP_ROWS: usize = 128 * 1024;
 
 /// See the module. Holds the rows of one row group, and those of the groups that the pool works on.
 pub(super) struct ParquetSink {
+    path: PathBuf,
     file: GroupWriter,
     pool: Arc<Pool>,
     batches: Vec<RecordBatch>,
@@ -27,7 +28,7 @@ pub(super) struct ParquetSink {
 impl ParquetSink {
     pub fn create(path: &Path, schema: &Schema, pool: Arc<Pool>) -> Result<Self> {
         let file = GroupWriter::create(path, schema, &WriteOptions::default())?;
-        Ok(Self { file, pool, batches: Vec::new(), rows: 0, encoding: VecDeque::new() })
+        Ok(Self { path: path.to_owned(), file, pool, batches: Vec::new(), rows: 0, encoding: VecDeque::new() })
     }
 
     pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
@@ -58,6 +59,7 @@ impl ParquetSink {
             self.end_group()?;
         }
         self.append(0)?;
-        self.file.finish()
+        self.file.finish()?;
+        Ok(self.path)
     }
 }

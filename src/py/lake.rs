@@ -226,7 +226,7 @@ impl Lake {
     }
 
     #[pyo3(signature = (table, data, *, partition_columns, partitions, txns, comments, description, based_on = None,
-        windows = None))]
+        windows = None, within = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python face")]
     fn replace<'py>(
         &self,
@@ -240,9 +240,10 @@ impl Lake {
         description: String,
         based_on: Option<i64>,
         windows: Option<Vec<(i64, i64)>>,
+        within: Option<(i64, i64)>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let mut batches = reader(data)?;
-        let replace = Replace { partition_columns, partitions, txns, comments, description, based_on, windows };
+        let replace = Replace { partition_columns, partitions, txns, comments, description, based_on, windows, within };
         let done = py.detach(|| self.lake.replace(table, &mut *batches, &replace)).map_err(|e| to_py(py, &e))?;
         let report = PyDict::new(py);
         report.set_item("version", done.version)?;

@@ -1,6 +1,6 @@
-//! A Parquet file whose row groups are encoded anywhere, in any order, and written one after another.
+//! A Parquet file whose row groups are encoded anywhere, in any order, or copied from other files, and written one after
+//! another.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -9,8 +9,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::file::writer::SerializedFileWriter;
 
-use super::local::NewFile;
-use super::write::{WriteOptions, properties, with_field_ids};
+use super::write::{WriteOptions, WrittenFile, properties, with_field_ids};
+use super::{NewObject, ParquetFile, Place};
 use crate::error::{Error, Result};
 
 /// Encodes row groups of one file; any number of threads may do so at once.
@@ -47,8 +47,9 @@ impl GroupEncoder {
 
 /// A file that is being written.
 pub struct GroupWriter {
-    file: SerializedFileWriter<NewFile>,
+    file: SerializedFileWriter<NewObject>,
     encoder: Arc<GroupEncoder>,
+    rows: u64,
 }
 
 impl GroupWriter {
@@ -56,13 +57,13 @@ impl GroupWriter {
     ///
     /// # Errors
     /// `Store` where the file can't be made; `Internal` for a type that Parquet has not.
-    pub fn create(target: &Path, schema: &Schema, options: &WriteOptions) -> Result<Self> {
+    pub fn create(target: impl Into<Place>, schema: &Schema, options: &WriteOptions) -> Result<Self> {
         let schema = with_field_ids(schema);
-        let file = NewFile::create(target)?;
+        let file = target.into().create()?;
         // Through the Arrow writer, which adds the Arrow schema to the footer.
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(&schema, options)?))?;
         let (file, columns) = writer.into_serialized_writer()?;
-        Ok(Self { file, encoder: Arc::new(GroupEncoder { schema, columns }) })
+        Ok(Self { file, encoder: Arc::new(GroupEncoder { schema, columns }), rows: 0 })
     }
 
     /// What encodes its row groups.
@@ -79,18 +80,41 @@ impl GroupWriter {
         for column in group.0 {
             column.append_to_row_group(&mut open)?;
         }
-        open.close()?;
+        self.rows += open.close()?.num_rows().unsigned_abs();
         Ok(())
     }
 
-    /// Completes the file, syncs it and gives it its name, which is returned.
+    /// Writes a row group of another file as it stands there, neither decoded nor encoded. The files have the same columns
+    /// ([`ParquetFile::has_columns`]), and this one has no page index, which is not copied.
+    ///
+    /// # Errors
+    /// `Store` where it can't be read or written.
+    pub fn copy(&mut self, from: &ParquetFile, group: usize) -> Result<()> {
+        let mut open = self.file.next_row_group()?;
+        from.copy_group(group, &mut open)?;
+        self.rows += open.close()?.num_rows().unsigned_abs();
+        Ok(())
+    }
+
+    /// Bytes of the row groups so far.
+    pub fn bytes(&self) -> usize {
+        self.file.bytes_written()
+    }
+
+    /// Bytes that wait in memory to be uploaded.
+    pub fn buffered(&self) -> usize {
+        self.file.inner().buffered()
+    }
+
+    /// Completes the file, syncs it and gives it its name.
     ///
     /// # Errors
     /// `Store` where it can't be written, or its name is taken.
-    pub fn finish(mut self) -> Result<PathBuf> {
-        self.file.finish()?;
-        let file = self.file.inner();
+    pub fn finish(mut self) -> Result<WrittenFile> {
+        let metadata = self.file.finish()?;
+        let bytes = self.file.bytes_written() as u64;
+        let file = self.file.inner_mut();
         file.publish()?;
-        Ok(file.target().to_owned())
+        Ok(WrittenFile { path: file.target().clone(), rows: self.rows, bytes, metadata })
     }
 }

@@ -8,6 +8,7 @@
 
 mod durable;
 mod encoder;
+mod grouped;
 mod groups;
 mod local;
 mod object;

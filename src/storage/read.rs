@@ -6,15 +6,18 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::arrow::{ArrowSchemaConverter, ProjectionMask};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::SerializedRowGroupWriter;
 
-use super::Place;
 use super::remote::{RemoteChunks, RemoteFile, WHOLE_GROUP};
+use super::{NewObject, Place, with_field_ids};
 use crate::error::{Context, ErrorKind, Result};
 
 /// An open file with its footer.
@@ -29,6 +32,13 @@ pub struct ParquetFile {
 enum Source {
     Local(File),
     Remote(Arc<RemoteFile>),
+}
+
+/// Which rows are read.
+enum Rows {
+    All,
+    Group(usize),
+    Selected(RowSelection),
 }
 
 impl ParquetFile {
@@ -66,13 +76,81 @@ impl ParquetFile {
         self.metadata().file_metadata().num_rows().unsigned_abs()
     }
 
+    /// Whether its columns are those that a file of `schema` is written with: names, types and field ids, in that order.
+    ///
+    /// # Errors
+    /// `Internal` for a type that Parquet has not.
+    pub fn has_columns(&self, schema: &Schema) -> Result<bool> {
+        let wanted = ArrowSchemaConverter::new().convert(&with_field_ids(schema))?;
+        Ok(self.metadata().file_metadata().schema_descr().root_schema() == wanted.root_schema())
+    }
+
+    /// The least and the greatest value of a column of whole numbers or times in a row group, as they are stored; `None`
+    /// where the footer does not tell, or some value is null.
+    pub fn bounds(&self, group: usize, column: &str) -> Option<(i64, i64)> {
+        let group = self.metadata().row_groups().get(group)?;
+        let chunk = group.columns().iter().find(|c| c.column_path().parts() == [column])?;
+        match chunk.statistics()? {
+            Statistics::Int64(found) if found.null_count_opt() == Some(0) => {
+                Some((*found.min_opt()?, *found.max_opt()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Rows of a row group; 0 where there is none.
+    pub fn group_rows(&self, group: usize) -> usize {
+        self.metadata().row_groups().get(group).map_or(0, |g| g.num_rows().unsigned_abs() as usize)
+    }
+
+    /// As [`ParquetFile::batches`], only the rows of one row group.
+    ///
+    /// # Errors
+    /// `Store` where the file can't be read.
+    pub fn group(&self, group: usize, columns: &[&str], batch_rows: usize) -> Result<ParquetRecordBatchReader> {
+        self.reader(columns, batch_rows, &Rows::Group(group))
+    }
+
+    /// Writes the bytes of a row group's columns into that of another file.
+    pub(super) fn copy_group(&self, group: usize, to: &mut SerializedRowGroupWriter<'_, NewObject>) -> Result<()> {
+        match &self.source {
+            Source::Local(file) => self.copy_columns(file, group, to),
+            Source::Remote(file) => {
+                let chunks = RemoteChunks::new(file, self.metadata(), &ProjectionMask::all(), WHOLE_GROUP);
+                self.copy_columns(&chunks, group, to)
+            }
+        }
+    }
+
+    fn copy_columns<T: ChunkReader>(
+        &self,
+        input: &T,
+        group: usize,
+        to: &mut SerializedRowGroupWriter<'_, NewObject>,
+    ) -> Result<()> {
+        let group = self.metadata().row_group(group);
+        for column in group.columns() {
+            let chunk = ColumnCloseResult {
+                bytes_written: column.compressed_size().unsigned_abs(),
+                rows_written: group.num_rows().unsigned_abs(),
+                metadata: column.clone(),
+                bloom_filter: None,
+                column_index: None,
+                offset_index: None,
+            };
+            to.append_column(input, chunk)
+                .context(ErrorKind::Store, || format!("{} can't be copied from", self.place))?;
+        }
+        Ok(())
+    }
+
     /// Batches of at most `batch_rows` rows with those of `columns` that the file has, in the file's order; memory is what
     /// one row group's pages need.
     ///
     /// # Errors
     /// `Store` where the file can't be read.
     pub fn batches(&self, columns: &[&str], batch_rows: usize) -> Result<ParquetRecordBatchReader> {
-        self.reader(columns, batch_rows, None)
+        self.reader(columns, batch_rows, &Rows::All)
     }
 
     /// As [`ParquetFile::batches`], only the rows of `selection`.
@@ -80,26 +158,21 @@ impl ParquetFile {
     /// # Errors
     /// `Store` where the file can't be read.
     pub fn selected(&self, columns: &[&str], selection: RowSelection) -> Result<ParquetRecordBatchReader> {
-        self.reader(columns, 8192, Some(selection))
+        self.reader(columns, 8192, &Rows::Selected(selection))
     }
 
-    fn reader(
-        &self,
-        columns: &[&str],
-        batch_rows: usize,
-        selection: Option<RowSelection>,
-    ) -> Result<ParquetRecordBatchReader> {
+    fn reader(&self, columns: &[&str], batch_rows: usize, rows: &Rows) -> Result<ParquetRecordBatchReader> {
         let schema = self.footer.schema();
         let roots: Vec<usize> = columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let mask = ProjectionMask::roots(self.footer.parquet_schema(), roots);
         match &self.source {
             Source::Local(file) => {
                 let file = file.try_clone().context(ErrorKind::Store, || format!("{} can't be read", self.place))?;
-                self.build(file, mask, batch_rows, selection)
+                self.build(file, mask, batch_rows, rows)
             }
             Source::Remote(file) => {
                 let chunks = RemoteChunks::new(file, self.metadata(), &mask, WHOLE_GROUP);
-                self.build(chunks, mask, batch_rows, selection)
+                self.build(chunks, mask, batch_rows, rows)
             }
         }
     }
@@ -109,14 +182,16 @@ impl ParquetFile {
         input: T,
         mask: ProjectionMask,
         batch_rows: usize,
-        selection: Option<RowSelection>,
+        rows: &Rows,
     ) -> Result<ParquetRecordBatchReader> {
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.footer.clone())
             .with_projection(mask)
             .with_batch_size(batch_rows);
-        if let Some(selection) = selection {
-            builder = builder.with_row_selection(selection);
-        }
+        builder = match rows {
+            Rows::All => builder,
+            Rows::Group(group) => builder.with_row_groups(vec![*group]),
+            Rows::Selected(selection) => builder.with_row_selection(selection.clone()),
+        };
         builder.build().context(ErrorKind::Store, || format!("{} can't be read", self.place))
     }
 }

@@ -10,9 +10,11 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-use super::Place;
 use super::encoder::Encoder;
-use crate::error::{Context, ErrorKind, Result};
+use super::grouped::Grouped;
+use super::groups::GroupWriter;
+use super::{ParquetFile, Place};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The largest row group, encoded, in bytes.
 pub const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -24,20 +26,28 @@ pub struct WriteOptions {
     pub distinct: Vec<String>,
     /// The largest row group, encoded, in bytes; also what an open file holds in memory at most, about.
     pub row_group_bytes: usize,
+    /// Rows of each row group but the last, where row groups are to be copied into other files ([`FileWriter::copy`]);
+    /// `row_group_bytes` does not count then. `None` where they are as large as they may be.
+    pub group_rows: Option<usize>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
         let distinct = ["id", "description", "rescued", "clean", "row", "error_detail", "geometry"];
-        Self { distinct: distinct.map(String::from).to_vec(), row_group_bytes: ROW_GROUP_BYTES }
+        Self { distinct: distinct.map(String::from).to_vec(), row_group_bytes: ROW_GROUP_BYTES, group_rows: None }
     }
 }
 
-/// A file that is being written; rows leave memory with their row group. From the second batch on, a thread of the file's own
-/// encodes them, one batch while the caller makes the next.
+/// A file that is being written; rows leave memory with their row group. From the second batch on, or from the first full
+/// row group where those are counted in rows, a thread of the file's own encodes them while the caller makes the next.
 pub struct FileWriter {
-    encoder: Encoder,
+    body: Body,
     rows: u64,
+}
+
+enum Body {
+    Batches(Encoder),
+    Groups(Box<Grouped>),
 }
 
 /// A published file.
@@ -59,10 +69,14 @@ impl FileWriter {
     /// # Errors
     /// `Store` where the file can't be made; `Internal` for a type that Parquet has not.
     pub fn create(target: impl Into<Place>, schema: &Schema, options: &WriteOptions) -> Result<Self> {
+        if let Some(group_rows) = options.group_rows {
+            let grouped = Grouped::new(GroupWriter::create(target, schema, options)?, group_rows);
+            return Ok(Self { body: Body::Groups(Box::new(grouped)), rows: 0 });
+        }
         let schema = with_field_ids(schema);
         let file = target.into().create()?;
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(&schema, options)?))?;
-        Ok(Self { encoder: Encoder::new(writer), rows: 0 })
+        Ok(Self { body: Body::Batches(Encoder::new(writer)), rows: 0 })
     }
 
     /// Adds rows; the batch has the schema's columns in its order.
@@ -70,8 +84,24 @@ impl FileWriter {
     /// # Errors
     /// `Store` where a row group can't be written, perhaps that of an earlier batch. The file is lost then.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.encoder.write(batch)?;
+        match &mut self.body {
+            Body::Batches(encoder) => encoder.write(batch)?,
+            Body::Groups(groups) => groups.write(batch)?,
+        }
         self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Adds a row group of another file, which has the same columns ([`ParquetFile::has_columns`]), as it stands there.
+    ///
+    /// # Errors
+    /// `Store` where it can't be read or written; the file is lost then. `Internal` for a file without `group_rows`.
+    pub fn copy(&mut self, from: &ParquetFile, group: usize) -> Result<()> {
+        let Body::Groups(groups) = &mut self.body else {
+            return Err(Error::internal("row groups are copied into a file whose groups are not counted in rows"));
+        };
+        groups.copy(from, group)?;
+        self.rows += from.group_rows(group) as u64;
         Ok(())
     }
 
@@ -82,12 +112,18 @@ impl FileWriter {
 
     /// Encoded size in bytes, with an estimate for the open row group, before the batch that came last.
     pub fn bytes(&self) -> usize {
-        self.encoder.progress().bytes
+        match &self.body {
+            Body::Batches(encoder) => encoder.progress().bytes,
+            Body::Groups(groups) => groups.bytes(),
+        }
     }
 
     /// Memory that the open row group holds, and what waits to be uploaded, in bytes, before the batch that came last.
     pub fn memory(&self) -> usize {
-        self.encoder.progress().memory
+        match &self.body {
+            Body::Batches(encoder) => encoder.progress().memory,
+            Body::Groups(groups) => groups.memory(),
+        }
     }
 
     /// Completes the file, makes it durable and gives it its name.
@@ -95,7 +131,11 @@ impl FileWriter {
     /// # Errors
     /// `Store` where it can't be written, or its name is taken.
     pub fn finish(self) -> Result<WrittenFile> {
-        let mut writer = self.encoder.finish()?;
+        let encoder = match self.body {
+            Body::Groups(groups) => return groups.finish(),
+            Body::Batches(encoder) => encoder,
+        };
+        let mut writer = encoder.finish()?;
         let metadata = writer.finish()?;
         let bytes = writer.bytes_written() as u64;
         let file = writer.inner_mut();
@@ -113,7 +153,9 @@ pub(super) fn properties(schema: &Schema, options: &WriteOptions) -> Result<Writ
         .set_created_by(concat!("citystream version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_bytes(Some(options.row_group_bytes));
+        .set_max_row_group_bytes(Some(options.row_group_bytes))
+        // A file has it for every row group or for none, and it does not come along with a copied one.
+        .set_offset_index_disabled(options.group_rows.is_some());
     for field in schema.fields() {
         let path = ColumnPath::from(field.name().as_str());
         match field.data_type() {

@@ -13,9 +13,11 @@ use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::Add;
 use serde_json::json;
 
+use super::super::carry::GROUP_ROWS;
 use super::super::crash::crash_point;
 use super::super::files::FileSet;
 use super::super::partition::{Values, file_schema};
+use super::super::replace::has_windows;
 use super::super::snapshot::DataFile;
 use super::super::table::{Commit, Kind, Plan, State, Table, commit_id};
 use super::super::{Lake, Progress, Ticker, go_on};
@@ -239,6 +241,9 @@ fn rewrite(table: &Table, state: &State, bins: &[Bin], target: u64, cancel: &Ato
     let layout = Layout::of(table.name(), &schema);
     // The bins bound the files' sizes.
     let mut files = FileSet::new(table.root().to_owned(), schema.as_ref().clone(), commit_id(), usize::MAX);
+    if has_windows(&partitions) {
+        files = files.grouped(GROUP_ROWS);
+    }
     let mut adds: Vec<Add> = Vec::new();
     let mut count = 0;
     for bin in bins {
