@@ -278,7 +278,7 @@ def _in_order(
 
 
 def _between(con: duckdb.DuckDBPyConnection, old: gold.Snapshot, columns: str, spans: Spans) -> str | None:
-    """What reads the rows of the spans' dates that lie in their hull and in none of them; None where no file has any."""
+    """What reads the rows of the spans' dates within their hull and in none of them; None where no file has any."""
     start, end = spans.hull
     dates = {date.isoformat() for date in spans.dates()}
     held = old.holding("window_start", Spans.of([spans.hull]))

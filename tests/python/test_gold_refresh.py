@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from plain_lake import COLUMNS, PlainLake, at, columns_of
 from pyarrow import parquet
@@ -81,7 +83,9 @@ class CountingLake(PlainLake):
     def changed(self, name, since):
         return [change for change in self.history.get(name, []) if change["version"] > since]
 
-    def replace(self, name, data, *, partition_columns, partitions, txns, comments, description, based_on, windows):
+    def replace(
+        self, name, data, *, partition_columns, partitions, txns, comments, description, based_on, windows, within
+    ):
         assert description
         assert set(comments) == {column.name for column in self.queries[name].columns}
         if self.meanwhile is not None:
@@ -103,6 +107,8 @@ class CountingLake(PlainLake):
         folder = self.folder / name / str(self.versions.get(name, -1) + 1)
         folder.mkdir(parents=True)
         table, new = data.to_arrow_table(), []
+        if within is not None:
+            table = self.with_what_stays(table, [f for f in before if f not in kept], within)
         dates = table.column(sql.PARTITION).to_pylist() if partition_columns else [None] * table.num_rows
         for date, rows in itertools.groupby(range(table.num_rows), key=dates.__getitem__):
             rows = [*rows]
@@ -119,6 +125,18 @@ class CountingLake(PlainLake):
         self.files[name] = kept + new
         self.commit(name, adds=new, removes=[f for f in before if f not in kept], windows=windows)
         return {"version": self.versions[name], "rows": table.num_rows, "files": len(new)}
+
+    def with_what_stays(self, table, files, within):
+        """The rows in order, with those of the files whose windows do not lie within two times."""
+        starts = pc.cast(table.column("window_start"), pa.int64())
+        assert pc.all(pc.and_(pc.greater_equal(starts, within[0]), pc.less(starts, within[1]))).as_py() is not False
+        if files:
+            old = self.con.sql(
+                f"select * from {gold.scan(files, [sql.PARTITION])} where epoch_us(window_start) < {within[0]} "
+                f"or epoch_us(window_start) >= {within[1]}"
+            ).to_arrow_table()
+            table = pa.concat_tables([table, old.select(table.column_names).cast(table.schema)])
+        return table.sort_by([(sql.PARTITION, "ascending"), ("window_start", "ascending")])
 
     def rows(self, name):
         files = self.files.get(name, [])
