@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from importlib.resources import files
+from pathlib import Path
 
 import polars as pl
 import pytest
 from cities import small
+from scripts import script
 
 import citystream as cs
 from citystream import sql
@@ -27,17 +27,30 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def job():
-    """The script as a module; its name is no identifier."""
-    script = str(files("citystream").joinpath("jobs", "spark-city.py"))
-    spec = importlib.util.spec_from_file_location("spark_city", script)
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclass looks itself up there.
-    import sys
+    with script(Path(cs.__file__).parent / "jobs" / "spark-city.py", "spark_city") as module:
+        yield module
 
-    sys.modules["spark_city"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["spark_city"]
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--lake", "x", "--lakes", "y"], "unrecognized arguments: --lakes y"),
+        (["--lake", "x", "--boot", "y"], "unrecognized arguments"),
+        (["--lake", "x", "--steps", "bronze,platinum"], "no step 'platinum'"),
+        ([], "--lake"),
+    ],
+)
+def test_flags_that_it_has_not_are_refused(job, capsys, arguments, says):
+    with pytest.raises(SystemExit):
+        job.options_of(arguments)
+    assert says in capsys.readouterr().err
+
+
+def test_glue_s_own_arguments_are_no_mistake(job):
+    options = job.options_of(
+        ["--JOB_NAME", "x", "--JOB_RUN_ID", "jr_1", "--lake", "s3://b/c", "--enable-metrics", "true"]
+    )
+    assert (options.lake, options.steps) == ("s3://b/c", "bronze,silver,gold")
 
 
 # Half a minute a step on two cores; gold is the same whichever way bronze has come.

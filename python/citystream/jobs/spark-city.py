@@ -15,7 +15,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -27,7 +27,7 @@ from citystream.sql.spark import TYPES
 from citystream.topics import EVENTS, REFERENCE, servers_of, topics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pyspark.sql.types import StructType
 
@@ -46,6 +46,7 @@ class City:
     servers: str
     topics: dict[str, str]
     kafka: dict[str, str]
+    cache: bool = True
 
     def path(self, table: str) -> str:
         """Where a table is."""
@@ -131,7 +132,9 @@ def to_silver(city: City) -> None:
     sides: dict[str, list[DataFrame]] = {side: [] for side in SIDES}
     for stream in EVENTS:
         bronze = city.table(f"bronze.{stream}")
-        sound = on_spark.silver(bronze, stream).persist()
+        sound = on_spark.silver(bronze, stream)
+        if city.cache:
+            sound = sound.persist()
         city.write(f"silver.{stream}", on_spark.dedup(sound))
         sides["dead_letter"].append(on_spark.silver(bronze, stream, table="dead_letter"))
         sides["quarantine"].append(on_spark.silver(bronze, stream, table="quarantine"))
@@ -139,7 +142,8 @@ def to_silver(city: City) -> None:
         sides["duplicate"].append(on_spark.duplicates(sound, stream))
     for side, found in sides.items():
         city.write(f"silver.{side}", reduce(DataFrame.unionByName, found))
-    city.spark.catalog.clearCache()
+    if city.cache:
+        city.spark.catalog.clearCache()
 
 
 def to_gold(city: City) -> None:
@@ -155,17 +159,37 @@ def to_gold(city: City) -> None:
         city.write(query.name, city.spark.sql(text))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the steps that are asked for, up to what Kafka has by now."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+STEPS: dict[str, Callable[[City], None]] = {"bronze": to_bronze, "silver": to_silver, "gold": to_gold}
+
+
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The job's flags."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--lake", required=True, help="folder, or s3a://bucket/prefix, of the tables")
     parser.add_argument("--bootstrap-servers", help="Kafka; else KAFKA_BOOTSTRAP_SERVERS")
-    parser.add_argument("--topic", action="append", default=[], metavar="STREAM=NAME", help="else GPS_TOPIC and so on")
+    parser.add_argument(
+        "--topic", action="append", default=[], metavar="STREAM=NAME,…", help="else GPS_TOPIC and so on"
+    )
     parser.add_argument("--source", choices=("spark-kafka", "citystream"), default="spark-kafka")
     parser.add_argument("--sink", choices=("delta", "parquet"), default="delta")
     parser.add_argument("--kafka-option", action="append", default=[], metavar="kafka.NAME=VALUE", help="login and TLS")
-    parser.add_argument("--steps", default="bronze,silver,gold", help="some of them, with commas")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--steps", default=",".join(STEPS), help="some of them, with commas")
+    parser.add_argument("--no-cache", action="store_true", help="for Databricks serverless, which has none")
+    options, others = parser.parse_known_args(arguments)
+    # Glue gives a script its own arguments too.
+    if others and "--JOB_RUN_ID" not in others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    for step in options.steps.split(","):
+        if step not in STEPS:
+            parser.error(f"there is no step {step!r}. Choose from {', '.join(STEPS)}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the steps that are asked for, up to what Kafka has by now."""
+    options = options_of(arguments)
     spark = SparkSession.builder.appName("spark-city").config("spark.sql.session.timeZone", "UTC").getOrCreate()
     city = City(
         spark=spark,
@@ -173,19 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sink=options.sink,
         source=options.source,
         servers=servers_of(options.bootstrap_servers),
-        topics=topics_of(_pairs(options.topic)),
+        topics=topics_of(_pairs(pair for given in options.topic for pair in given.split(","))),
         kafka=_pairs(options.kafka_option),
+        cache=not options.no_cache,
     )
-    steps: dict[str, Any] = {"bronze": to_bronze, "silver": to_silver, "gold": to_gold}
     for step in options.steps.split(","):
-        if step not in steps:
-            parser.error(f"there is no step {step!r}. Choose from {', '.join(steps)}")
         began = dt.datetime.now(dt.timezone.utc)
-        steps[step](city)
+        STEPS[step](city)
         print(f"{step}: {(dt.datetime.now(dt.timezone.utc) - began).total_seconds():.1f} s")
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str]:
+def _pairs(given: Iterable[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in given)
 
 
