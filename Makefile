@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos test-zookeeper lint bench fuzz wheels clean system-build system-test dev
+.PHONY: help demo test chaos test-zookeeper spark-matrix lint bench fuzz wheels clean system-build system-test dev
 
 PYTHON ?= python3
 VENV   := .venv
@@ -66,6 +66,9 @@ test-zookeeper: export KAFKA_MODE := zookeeper
 test-zookeeper: system-test dev $(VENV)/.wheel ## The tests on Kafka once more, on 3.9 with ZooKeeper
 	PYTHONPATH=tests $(BIN)/python -m services kafka -- $(CARGO_TEST) --test kafka_broker -- --ignored
 	$(PYTEST) $(ON_KAFKA)
+
+spark-matrix: system-test dev $(VENV)/.wheel ## The Spark face on PySpark 3.5, 4.0, 4.1 and the newest (1.5 GB of them, once)
+	$(BIN)/python -m pytest tests/spark_matrix
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
 	cargo fmt --check

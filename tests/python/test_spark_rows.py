@@ -14,6 +14,8 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 import citystream as cs
 from citystream import spark as on_spark
+from citystream.spark.kafka import Range, Topic
+from citystream.spark.options import Options
 
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 PLACE = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"]
@@ -197,6 +199,35 @@ def test_a_stream_of_ours_has_each_record_once(spark, broker, topics, tmp_path):
     (offsets,) = json.loads(last.read_text().splitlines()[-1]).values()
     assert set(offsets) == {"0", "1"}
     assert sum(offsets.values()) > both
+
+
+def topic_of(**options):
+    given = {"stream": "gps", "topic": "t", "servers": "nowhere:9092", **options}
+    return Topic.of(Options(given), streaming=True)
+
+
+def test_a_micro_batch_of_a_topic_has_its_share_of_each_partition():
+    topic = topic_of(maxOffsetsPerTrigger="100")
+    start, end = {"t": {"0": 10, "1": 5, "2": 7}}, {"t": {"0": 310, "1": 105, "2": 7}}
+    assert topic.most == 100
+    assert topic.capped(start, end, 100) == {"t": {"0": 85, "1": 30, "2": 7}}
+    assert topic.capped(start, end, 400) == end
+    # However few, it goes on.
+    assert topic.capped(start, end, 1) == {"t": {"0": 11, "1": 5, "2": 7}}
+    at, rounds = start, 0
+    while at != end:
+        following = topic.capped(at, end, 7)
+        assert 0 < sum(following["t"].values()) - sum(at["t"].values()) <= 7
+        at, rounds = following, rounds + 1
+    assert rounds == 58
+
+
+def test_filters_narrow_the_offsets_that_are_planned():
+    topic = topic_of()
+    start, end = {"t": {"0": 0, "1": 0, "2": 0}}, {"t": {"0": 100, "1": 50, "2": 100}}
+    narrowed = topic.narrowed({"kafka_partition": (1, None), "kafka_offset": (10, 59), "speed": (0, 1)})
+    assert narrowed.split(start, end) == [Range(1, 10, 50), Range(2, 10, 60)]
+    assert len(topic.narrowed({}).split(start, end)) == 3
 
 
 def test_what_is_wrong_is_named(spark):

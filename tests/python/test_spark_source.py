@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import pickle
 
@@ -11,13 +12,16 @@ import pyarrow as pa
 import pytest
 from cities import small
 from pyspark.errors import PySparkException
+from pyspark.sql import functions as f
+from pyspark.sql.datasource import EqualTo, GreaterThan, GreaterThanOrEqual, IsNotNull, LessThan
 from pyspark.sql.pandas.types import to_arrow_schema
 
 import citystream as cs
 from citystream import _core
+from citystream.spark.filters import bounds_of
 from citystream.spark.generate import Part, Plan
 from citystream.spark.options import Options
-from citystream.spark.source import Reader, StreamReader
+from citystream.spark.source import CitystreamSource, Reader, StreamReader
 
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency", "reference")
 HOUR = 3_600_000
@@ -196,6 +200,57 @@ def test_a_trace_that_is_shorter_than_the_checkpoint_is_refused(trace):
     assert reader.latestOffset({"sentAt": start}, None) == {"sentAt": end}
     with pytest.raises(cs.ConfigError, match=r"the trace in .* ends at 2026-06-01T09:00:00Z"):
         reader.partitions({"sentAt": end}, {"sentAt": end + HOUR})
+
+
+def test_a_micro_batch_of_a_trace_ends_at_a_whole_stretch(trace):
+    stream = plan(stream="gps", trace=trace, partitionSpan="30min")
+    start, end = stream.bounds()
+    half = HOUR // 2
+    assert stream.capped({"sentAt": start}, {"sentAt": end}, 3) == {"sentAt": start + 3 * half}
+    assert stream.capped({"sentAt": start + 5}, {"sentAt": end}, 1) == {"sentAt": start + half}
+    assert stream.capped({"sentAt": start + 3 * half}, {"sentAt": end}, 3) == {"sentAt": end}
+
+
+def test_a_limit_takes_a_spark_that_knows_limits(spark, trace):
+    limited = spark.readStream.format("citystream").options(stream="gps", trace=trace, maxSpansPerTrigger="1").load()
+    assert limited.isStreaming
+    options = {"stream": "gps", "trace": trace, "maxSpansPerTrigger": "1"}
+    with pytest.raises(cs.ConfigError, match=r"takes PySpark 4\.2"):
+        CitystreamSource(options).streamReader(schema=plan(stream="gps", trace=trace).schema)
+    # A batch has all.
+    assert len(CitystreamSource(options).reader(schema=plan(stream="gps", trace=trace).schema).partitions()) == 2
+
+
+def test_filters_leave_out_the_parts_that_no_row_can_pass(spark, trace):
+    start, _ = plan(stream="gps", trace=trace).bounds()
+    wanted = [dt.datetime.fromtimestamp((start + ms) / 1000, dt.timezone.utc) for ms in (HOUR // 2, HOUR - 1)]
+    expected = pl.DataFrame(cs.City(trace=trace).events("gps")).filter(
+        (pl.col("sentAt") >= wanted[0]) & (pl.col("sentAt") < wanted[1]) & (pl.col("speed") > 20)
+    )
+    assert expected.height > 10
+    spark.conf.set("spark.sql.python.filterPushdown.enabled", "true")
+    try:
+        cs.spark.register(spark)
+        frame = loaded(spark, stream="gps", trace=trace, partitionSpan="15min")
+        found = frame.where((f.col("sentAt") >= wanted[0]) & (f.col("sentAt") < wanted[1]) & (f.col("speed") > 20))
+        assert found.rdd.getNumPartitions() == 2
+        assert rows(found.toArrow()).equals(rows(expected))
+        # Nothing is left, and nothing is left out.
+        assert frame.where(f.col("sentAt") < dt.datetime(2020, 1, 1)).count() == 0  # noqa: DTZ001
+        assert frame.where(f.col("deviceId") == "nobody").count() == 0
+        assert frame.rdd.getNumPartitions() == 8
+    finally:
+        spark.conf.set("spark.sql.python.filterPushdown.enabled", "false")
+        cs.spark.register(spark)
+
+
+def test_bounds_are_what_all_filters_want():
+    at, speed = ("sentAt",), ("speed",)
+    assert bounds_of([GreaterThan(at, 3), GreaterThanOrEqual(at, 5), LessThan(at, 9), EqualTo(speed, 1)]) == {
+        "sentAt": (5, 9),
+        "speed": (1, 1),
+    }
+    assert bounds_of([IsNotNull(at), EqualTo(("a", "b"), 1)]) == {}
 
 
 def test_a_worker_of_another_version_is_refused(trace):

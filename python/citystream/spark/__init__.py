@@ -35,7 +35,8 @@ def register(spark: SparkSession) -> None:
     """Makes `spark.read.format("citystream")` and `spark.readStream.format("citystream")` known to a session.
 
     Spark also finds the format by itself where the wheel is installed on the driver; registered, a local session may
-    simulate a city into a temporary folder.
+    simulate a city into a temporary folder, and where `spark.sql.python.filterPushdown.enabled` is true by then,
+    batches leave out what a query's filters don't want.
 
     Args:
         spark: The session.
@@ -49,18 +50,23 @@ def register(spark: SparkSession) -> None:
         spark.read.format("citystream").option("stream", "gps").option("trace", "/data/trace").load()
         ```
     """
-    import pyspark  # noqa: PLC0415
+    from .needs import pyarrow, pyspark_version  # noqa: PLC0415
 
-    if int(pyspark.__version__.split(".")[0]) < 4:  # noqa: PLR2004
+    if pyspark_version() < (4, 0):
+        version = ".".join(str(number) for number in pyspark_version())
         raise ConfigError(
-            f"PySpark {pyspark.__version__} has no Python data sources. Use 4.0 or newer, or "
+            f"PySpark {version} has no Python data sources. Use 4.0 or newer, or "
             'citystream.spark.decode on what format("kafka") gives'
         )
-    from .needs import pyarrow  # noqa: PLC0415
     from .source import CitystreamSource, LocalSource  # noqa: PLC0415
 
     pyarrow()
-    spark.dataSource.register(LocalSource if _is_local(spark) else CitystreamSource)
+    sources: tuple[type[CitystreamSource], type[CitystreamSource]] = (CitystreamSource, LocalSource)
+    if str(spark.conf.get("spark.sql.python.filterPushdown.enabled", "false")).lower() == "true":
+        from .filters import FilteringSource, LocalFilteringSource  # noqa: PLC0415
+
+        sources = (FilteringSource, LocalFilteringSource)
+    spark.dataSource.register(sources[_is_local(spark)])
 
 
 def _is_local(spark: SparkSession) -> bool:

@@ -6,15 +6,16 @@ devices, and what it holds is a function of the trace and the options alone: a t
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import hashlib
 import json
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from citystream import _core, times, topics
 from citystream.errors import ConfigError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from citystream.city import City
 
+    from .filters import Bounds
     from .options import Options
 
 OFFSET = "sentAt"
@@ -63,6 +65,11 @@ class Plan:
     parts: int
     rows: int
     version: str
+    # Stretches of simulated time in a micro-batch; None is all.
+    most: int | None = None
+    # When what a query's filters want is sent, both included; None is whenever.
+    wanted_ms: tuple[int | None, int | None] = (None, None)
+    counts_rows: ClassVar[bool] = False
 
     @classmethod
     def of(cls, options: Options, *, local: bool) -> Plan:
@@ -84,7 +91,9 @@ class Plan:
             raise ConfigError("the option partitionSpan is 0. Give a simulated time, such as 1h")
         parts = options.whole("deviceParts", default=1)
         rows = options.whole("batchRows", default=ROWS)
-        plan = cls(stream, _trace(options, local=local), scenario, faults, compat, span_ms, parts, rows, version())
+        most = options.limit("maxSpansPerTrigger")
+        trace = _trace(options, local=local)
+        plan = cls(stream, trace, scenario, faults, compat, span_ms, parts, rows, version(), most)
         plan.city()
         return plan
 
@@ -114,12 +123,25 @@ class Plan:
         return saved["start_ms"], saved["start_ms"] + saved["duration_ms"]
 
     def first(self) -> dict[str, int]:
-        """The offset of the trace's start."""
-        return {OFFSET: self.bounds()[0]}
+        """The offset of the trace's start, or of what is wanted."""
+        start, end = self.bounds()
+        return {OFFSET: start if self.wanted_ms[0] is None else min(max(start, self.wanted_ms[0]), end)}
 
     def last(self) -> dict[str, int]:
-        """The offset up to which the trace is saved by now."""
-        return {OFFSET: self.bounds()[1]}
+        """The offset up to which the trace is saved by now, or which is wanted."""
+        start, end = self.bounds()
+        end = end if self.wanted_ms[1] is None else max(min(end, self.wanted_ms[1] + 1), start)
+        return {OFFSET: max(end, self.first()[OFFSET])}
+
+    def capped(self, start: dict[str, int], end: dict[str, int], most: int) -> dict[str, int]:
+        """Where a micro-batch of at most so many stretches ends."""
+        first = self.bounds()[0]
+        return {OFFSET: min(end[OFFSET], first + ((start[OFFSET] - first) // self.span_ms + most) * self.span_ms)}
+
+    def narrowed(self, bounds: Bounds) -> Plan:
+        """Without what was sent outside of the bounds of sentAt."""
+        low, high = (_ms(bound) for bound in bounds.get("sentAt", (None, None)))
+        return replace(self, wanted_ms=(low, high))
 
     def split(self, start: dict[str, int], end: dict[str, int]) -> list[Part]:
         """What is sent between two offsets, in parts.
@@ -157,6 +179,13 @@ class Plan:
         city = self.city(part.until_ms).part(part.index, part.of).core
         for rows in city.events(self.stream, batch_rows=self.rows, from_ms=part.from_ms):
             yield batch(rows)
+
+
+def _ms(time: Any) -> int | None:
+    # A time without a zone is the session's, which is not known here.
+    if not isinstance(time, dt.datetime) or time.tzinfo is None:
+        return None
+    return (time - dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)) // dt.timedelta(milliseconds=1)
 
 
 def _fault(options: Options, name: str) -> Any:

@@ -9,8 +9,8 @@ offsets.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from citystream import _core, times, topics
 from citystream.errors import ConfigError, KafkaError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql.types import StructType
 
+    from .filters import Bounds
     from .options import Options
 
 #: Rows of a batch at most.
@@ -56,9 +57,15 @@ class Topic:
     rows: int
     timeout_ms: int
     version: str
+    # Offsets of a micro-batch at most; None is all.
+    most: int | None
     # Secrets: neither in a repr nor in an error.
     security: dict[str, str] = field(repr=False)
     registry: dict[str, str] = field(repr=False)
+    # The partitions, and the offsets of each, that a query's filters want; None is all.
+    wanted_partitions: tuple[int | None, int | None] = (None, None)
+    wanted_offsets: tuple[int | None, int | None] = (None, None)
+    counts_rows: ClassVar[bool] = True
 
     @classmethod
     def of(cls, options: Options, *, streaming: bool) -> Topic:
@@ -79,6 +86,7 @@ class Topic:
             rows=options.whole("batchRows", default=ROWS),
             timeout_ms=times.duration_ms(options.text("timeout") or "30s", "timeout"),
             version=version(),
+            most=options.limit("maxOffsetsPerTrigger"),
             security=options.below("security."),
             registry=options.below("schemaRegistry."),
         )
@@ -106,17 +114,49 @@ class Topic:
             ConfigError: The offsets are of another topic.
             KafkaError: The topic was made anew: it ends before the offsets that were read.
         """
-        before, until = (self._of_this(offsets) for offsets in (start, end))
-        # A partition that was added since begins with its first record.
-        added = self._described() if set(until) - set(before) else {}
-        ranges = [Range(int(n), before[n] if n in before else added[n]["low"], last) for n, last in until.items()]
+        before, until = self._between(start, end)
+        ranges = [Range(int(n), before[n], last) for n, last in until.items()]
         for found in ranges:
             if found.start > found.end:
                 raise KafkaError(
                     f"topic {self.topic!r} partition {found.partition} ends at {found.end}, before the offset "
                     f"{found.start} that was read. It was made anew: begin with a new checkpoint"
                 )
-        return [found for found in ranges if found.start < found.end]
+        return [found for each in ranges if (found := self._wanted(each)).start < found.end]
+
+    def capped(self, start: Offsets, end: Offsets, most: int) -> Offsets:
+        """Where a micro-batch of at most `most` offsets ends, whose share each partition has by what waits in it."""
+        before, until = self._between(start, end)
+        waiting = {n: max(0, last - before[n]) for n, last in until.items()}
+        total = sum(waiting.values())
+        if total <= most:
+            return end
+        taken = {n: count * most // total for n, count in waiting.items()}
+        left = most - sum(taken.values())
+        for n, count in waiting.items():
+            if left and taken[n] < count:
+                taken[n], left = taken[n] + 1, left - 1
+        # One that ends before what was read is an error that `split` tells.
+        return {self.topic: {n: before[n] + taken[n] if waiting[n] else last for n, last in until.items()}}
+
+    def narrowed(self, bounds: Bounds) -> Topic:
+        """Without what the bounds of kafka_partition and kafka_offset leave out."""
+        partitions, offsets = (bounds.get(name, (None, None)) for name in ("kafka_partition", "kafka_offset"))
+        return replace(self, wanted_partitions=partitions, wanted_offsets=offsets)
+
+    def _wanted(self, found: Range) -> Range:
+        least, greatest = self.wanted_partitions
+        if (least is not None and found.partition < least) or (greatest is not None and found.partition > greatest):
+            return replace(found, end=found.start)
+        low, high = self.wanted_offsets
+        start = found.start if low is None else max(found.start, low)
+        return replace(found, start=start, end=found.end if high is None else min(found.end, high + 1))
+
+    def _between(self, start: Offsets, end: Offsets) -> tuple[dict[str, int], dict[str, int]]:
+        before, until = (self._of_this(offsets) for offsets in (start, end))
+        # A partition that was added since begins with its first record.
+        added = self._described() if set(until) - set(before) else {}
+        return {n: before[n] if n in before else added[n]["low"] for n in until}, until
 
     def read(self, part: Range) -> Iterator[Any]:
         """The records of a range as `pyarrow.RecordBatch`es with bronze's columns.

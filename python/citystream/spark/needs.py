@@ -27,6 +27,14 @@ def pyarrow() -> ModuleType:
         ) from error
 
 
+def pyspark_version() -> tuple[int, int]:
+    """PySpark's, major and minor."""
+    import pyspark  # noqa: PLC0415
+
+    major, minor = pyspark.__version__.split(".")[:2]
+    return int(major), int(minor)
+
+
 def version() -> str:
     """The version of this process's wheel."""
     return str(_core.build_info()["version"])

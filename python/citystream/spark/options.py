@@ -43,6 +43,10 @@ class Options:
         """A whole number from 0, where it is given."""
         return None if self.text(name) is None else self.whole(name, default=0, least=0, most=2**63 - 1)
 
+    def limit(self, name: str) -> int | None:
+        """A whole number from 1, where it is given."""
+        return None if self.text(name) is None else self.whole(name, default=1, most=2**63 - 1)
+
     def share(self, name: str) -> float | None:
         """A number, where it is given."""
         text = self.text(name)

@@ -12,6 +12,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStrea
 
 from citystream.errors import ConfigError
 
+from .needs import pyspark_version
 from .options import Options
 
 if TYPE_CHECKING:
@@ -19,12 +20,22 @@ if TYPE_CHECKING:
 
     from pyspark.sql.types import StructType
 
+    from .filters import Bounds
+
 MODES = ("generate", "kafka")
 FORMAT = "citystream"
 
 
 class Source(Protocol):
     """What a mode has to be able to do. Offsets are what Spark writes into its checkpoint."""
+
+    @property
+    def most(self) -> int | None:
+        """How much a micro-batch may have; None is all. A batch has all in any case."""
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether `most` is a number of rows; else it is one of stretches of time."""
 
     @property
     def schema(self) -> StructType:
@@ -38,6 +49,12 @@ class Source(Protocol):
 
     def split(self, start: dict[str, Any], end: dict[str, Any]) -> list[Any]:
         """What is between two offsets, in parts that tasks read."""
+
+    def capped(self, start: dict[str, Any], end: dict[str, Any], most: int) -> dict[str, Any]:
+        """An offset behind `start` and not behind `end`, with at most so much between."""
+
+    def narrowed(self, bounds: Bounds) -> Source:
+        """The same without what lies outside of some columns' bounds, as far as that is known without reading."""
 
     def read(self, part: Any) -> Iterator[Any]:
         """The rows of a part as `pyarrow.RecordBatch`es."""
@@ -65,7 +82,7 @@ class CitystreamSource(DataSource):
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802
         """Reads a stream."""
-        return StreamReader(self._checked(schema, streaming=True))
+        return _stream_reader(self._checked(schema, streaming=True))
 
     def _source(self, *, streaming: bool) -> Source:
         options = Options(self.options)
@@ -114,10 +131,9 @@ class Reader(DataSourceReader):
 
 
 class StreamReader(DataSourceStreamReader):
-    """A stream: each micro-batch is what has come since the last.
+    """A stream before PySpark 4.2: each micro-batch is all that has come since the last.
 
-    Nothing limits a micro-batch: before Spark 4.2 a source isn't told where it stands, and `availableNow` ends after
-    one.
+    A source isn't told where it stands there, and `availableNow` ends after one micro-batch: it can't be limited.
     """
 
     def __init__(self, source: Source) -> None:
@@ -139,6 +155,19 @@ class StreamReader(DataSourceStreamReader):
     def read(self, partition: InputPartition) -> Iterator[Any]:
         """The rows of one."""
         return self.source.read(partition.value)
+
+
+def _stream_reader(source: Source) -> StreamReader:
+    if pyspark_version() >= (4, 2):
+        from .limits import LimitedStreamReader  # noqa: PLC0415
+
+        return LimitedStreamReader(source)
+    if source.most is not None:
+        raise ConfigError(
+            "a micro-batch is to be limited, which takes PySpark 4.2. Leave out maxOffsetsPerTrigger and "
+            "maxSpansPerTrigger"
+        )
+    return StreamReader(source)
 
 
 def _partitions(source: Source, start: dict[str, Any], end: dict[str, Any]) -> list[InputPartition]:

@@ -1,0 +1,95 @@
+"""The Spark face on other versions of PySpark than the one that the tests run on. `make spark-matrix`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import citystream as cs
+from citystream import _core
+from services.pysparks import pyspark
+
+PROGRAM = Path(__file__).with_name("program.py")
+NEWEST = "4.3.0"
+# Their columns are nobody's but Spark's: when it was taken in.
+APART = {"ingested_at", "ingest_date"}
+pytestmark = pytest.mark.timeout(900)
+
+
+def small(**more):
+    return cs.City(vehicles=100, start="2026-06-01T07:00Z", duration="2h", seed=11, **more)
+
+
+def run(version, what, work):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(pyspark(version)), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, PROGRAM, what, work], check=False, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("pyspark") == version
+    return found
+
+
+def types(schema):
+    return [f"{field.name} {field.type}" for field in pa.schema(schema)]
+
+
+def read(folder, columns, by):
+    return pl.read_parquet(folder / "*.parquet").select(columns).sort(by)
+
+
+@pytest.mark.parametrize("version", ["4.0.0", "4.1.1", NEWEST])
+def test_the_source_gives_the_city_s_events(version, tmp_path):
+    city = small()
+    city.trace(tmp_path / "trace", progress=False)
+    found = run(version, "source", tmp_path)
+    expected = pl.DataFrame(city.events("gps")).sort("id", "sentAt")
+    for name in ("batch", "streamed"):
+        assert read(tmp_path / name, expected.columns, ["id", "sentAt"]).equals(expected), name
+    assert found["schema"] == types(_core.wire_schema("gps"))
+    # Four stretches of half an hour, one at a time where a micro-batch can be limited.
+    assert found["batches"] == (4 if version >= "4.2" else 1)
+
+
+@pytest.mark.parametrize("version", ["3.5.7", "4.0.0", "4.1.1", NEWEST])
+def test_records_become_bronze_and_silver(version, tmp_path):
+    city = small(faults=cs.Faults(duplicate=0.05))
+    events = pl.DataFrame(city.events("gps"))
+    values = [json.dumps(row).encode() for row in city.rows("gps")]
+    values.insert(3, b"{")
+    offsets = pl.Series(range(len(values)), dtype=pl.Int64)
+    pl.DataFrame(
+        {
+            "key": [b"k"] * len(values),
+            "value": values,
+            "topic": ["t"] * len(values),
+            "partition": pl.Series([0] * len(values), dtype=pl.Int32),
+            "offset": offsets,
+        }
+    ).write_parquet(tmp_path / "records.parquet")
+    found = run(version, "rows", tmp_path)
+    assert found["queries"] == 13
+    assert found["schema"] == types(_core.Decoder("gps").schema)
+
+    bronze = pl.read_parquet(tmp_path / "bronze" / "*.parquet")
+    assert bronze["kafka_offset"].sort().equals(offsets.alias("kafka_offset"))
+    assert bronze.filter(~pl.col("decoded"))["kafka_offset"].to_list() == [3]
+    decoded = bronze.filter("decoded").sort("kafka_offset")
+    by = ["id", "sentAt"]
+    assert decoded.select(events.columns).sort(by).equals(events.sort(by))
+
+    sound = pl.DataFrame(cs.silver(decoded, stream="gps").silver)
+    columns = [name for name in sound.columns if name not in APART]
+    expected = sound.sort("kafka_offset").unique(["event_date", "id"], keep="first", maintain_order=True)
+    assert 0 < expected.height < sound.height
+    assert read(tmp_path / "silver", columns, "kafka_offset").equals(expected.select(columns))
+    copies = pl.read_parquet(tmp_path / "duplicate" / "*.parquet")
+    assert copies.height == sound.height - expected.height
