@@ -7,13 +7,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benches.table import grid
+from benches.outcome import Outcome, Sample
+from benches.table import Table, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from benches.figure import Figure
-    from benches.table import Table
 
 READING = """
 - Every figure but movement and JSON alone is a whole program, started anew for each run, start-up included; CPU-seconds
@@ -37,6 +37,8 @@ class Section:
     figure: Figure
     tables: Sequence[Table] = ()
     failure: str | None = None
+    # Commit and date, where they are not those of the whole.
+    measured: Mapping[str, str] | None = None
 
 
 @dataclass
@@ -71,6 +73,8 @@ class Results:
                 parts.append(f"The peer's command: {scripts}.")
             if section.figure.no_peer:
                 parts.append(f"No peer here. {section.figure.no_peer}")
+            if section.measured is not None:
+                parts.append(f"Measured at commit {section.measured['commit']}, {section.measured['date']}.")
             if section.failure:
                 parts.append(f"**Not measured:** {section.failure}")
             parts += [table.markdown() for table in section.tables]
@@ -95,6 +99,7 @@ class Results:
                     "name": section.figure.name,
                     "peers": list(section.figure.peers),
                     "failure": section.failure,
+                    "measured": dict(section.measured or {name: self.facts[name] for name in MEASURED}),
                     "tables": [
                         {
                             "title": table.title,
@@ -126,6 +131,34 @@ class Results:
         for path in sorted(self.hidden, key=len, reverse=True):
             text = text.replace(path, self.hidden[path])
         return text
+
+
+MEASURED = ("commit", "date")
+
+
+def kept(document: Mapping[str, Any], figures: Iterable[Figure]) -> list[Section]:
+    """The sections of an earlier results.json, of those figures that it has."""
+    by_name = {found["name"]: found for found in document["figures"]}
+    older = {name: document["facts"][name] for name in MEASURED}
+    return [
+        Section(
+            figure,
+            [_table(table) for table in by_name[figure.name]["tables"]],
+            by_name[figure.name]["failure"],
+            by_name[figure.name].get("measured", older),
+        )
+        for figure in figures
+        if figure.name in by_name
+    ]
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    outcomes = [
+        Outcome(each["name"], [Sample(**sample) for sample in each["samples"]], each["failure"])
+        for each in found["outcomes"]
+    ]
+    comparisons = [(pair["ours"], pair["peer"]) for pair in found["ratios"]]
+    return Table(found["title"], outcomes, comparisons, found["notes"], found["unit"])
 
 
 LATER = (

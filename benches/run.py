@@ -3,12 +3,14 @@
     PYTHONPATH=tests .venv/bin/python -m benches.run --quick --only kafka,ingest
 
 A quick bench, one of some figures or another number of rounds, and one of a wheel that is no release build write to
-target/bench instead. Some figures, measured as in a full bench, may go to a folder of their own: `--into`.
+target/bench instead. Some figures, measured as in a full bench, may take the place of what RESULTS.md has of them, and
+say at which commit each was measured (`--keep`), or go to a folder of their own (`--into`).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import signal
@@ -25,7 +27,7 @@ from benches.child import RunError
 from benches.city import FULL, QUICK
 from benches.figures import FIGURES
 from benches.machine import ROOT, build_info, commit, machine, today, versions
-from benches.report import Results, Section
+from benches.report import Results, Section, kept
 
 if TYPE_CHECKING:
     from benches.figure import Figure
@@ -42,11 +44,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ours = options.ours.absolute()
     built = build_info(ours / "python")
+    apart = options.keep or options.into is not None
     cautions = {
         "a quick bench of small sizes": options.quick,
         f"the wheel's profile is {built['profile']}, not release": built["profile"] != "release",
         f"{options.rounds} rounds": options.rounds is not None,
-        f"only {', '.join(figure.name for figure in chosen)}": options.only is not None and options.into is None,
+        f"only {', '.join(figure.name for figure in chosen)}": options.only is not None and not apart,
     }
     caution = "; ".join(words for words, holds in cautions.items() if holds) or None
     facts = {"commit": commit(), "date": today(), **machine(), **versions(built, ours)}
@@ -62,6 +65,9 @@ def main() -> int:
         sizes = sizes if options.rounds is None else replace(sizes, rounds=options.rounds)
         bench = Bench(sizes, ours, work, options.profile, _tell, ending)
         sections = [_section(bench, figure) for figure in chosen]
+    if options.keep and caution is None:
+        earlier = kept(json.loads((target / "results.json").read_text()), [f for f in FIGURES if f not in chosen])
+        sections = sorted([*sections, *earlier], key=lambda section: FIGURES.index(section.figure))
     facts["it took"] = f"{(time.monotonic() - began) / 60:.0f} min"
     floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     hidden = {str(work): "WORK", str(ROOT): ".", str(Path.home()): "~"}
@@ -87,6 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
     parser.add_argument("--rounds", type=int, help="instead of three, or of two where quick")
     parser.add_argument("--only", type=_figures, help=f"of {','.join(figure.name for figure in FIGURES)}")
+    parser.add_argument("--keep", action="store_true", help="leave the other figures of RESULTS.md as they are")
     parser.add_argument("--into", type=Path, help="folder of the results, where some figures have their own")
     parser.add_argument("--ours", type=Path, default=ROOT / ".venv-bench" / "bin", help="bin folder with the wheel")
     parser.add_argument("--profile", default="release", help="cargo's profile for the criterion bench")

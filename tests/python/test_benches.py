@@ -1,5 +1,6 @@
 """The arithmetic and the tables of `make bench`, on made-up numbers, and what its figures name. Nothing is measured."""
 
+import dataclasses
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from benches.figures.kafka import perf_report
 from benches.figures.movement import samples
 from benches.figures.parts import sums
 from benches.outcome import Contender, Outcome, Sample, alternate, ratio
-from benches.report import Results, Section
+from benches.report import Results, Section, kept
 from benches.table import Table, si
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +145,7 @@ def results(**changes):
     with_peer = Figure("one", "First", "What it is.", lambda _: [], peers=("some.sh",))
     alone = Figure("two", "Second", "What that is.", lambda _: [], no_peer="There is none.")
     sections = [Section(with_peer, [table()]), Section(alone, failure="/home/me/clone/x is not there")]
-    given = {"facts": {"commit": "abc"}, "floor": 20 * 2**20, "sections": sections}
+    given = {"facts": {"commit": "abc", "date": "2026-11-24"}, "floor": 20 * 2**20, "sections": sections}
     return Results(**{**given, **changes})
 
 
@@ -160,6 +161,22 @@ def test_the_document_says_what_was_not_measured():
     assert "at most 20 MiB" in text
     assert "Not for quoting" not in text
     assert "**Not for quoting: small.**" in results(caution="small").markdown()
+
+
+def test_figures_of_an_earlier_bench_stay_and_say_when_they_were_measured():
+    earlier = results(facts={"commit": "abc", "date": "2026-11-24"}, hidden={})
+    figures = [section.figure for section in earlier.sections]
+    first, second = kept(json.loads(earlier.json()), figures)
+    assert dataclasses.asdict(first.tables[0]) == dataclasses.asdict(table())
+    assert (first.measured, second.failure) == ({"commit": "abc", "date": "2026-11-24"}, earlier.sections[1].failure)
+    later = results(facts={"commit": "def", "date": "2026-11-29"}, sections=[first, Section(figures[1], [table()])])
+    text = later.markdown()
+    assert text.count("Measured at commit abc, 2026-11-24.") == 1
+    assert text.index("## First") < text.index("Measured at commit abc") < text.index("## Second")
+    # And once more, by the file's own account of each.
+    again = kept(json.loads(later.json()), figures)
+    assert [section.measured["commit"] for section in again] == ["abc", "def"]
+    assert kept(json.loads(later.json()), [dataclasses.replace(figures[0], name="new")]) == []
 
 
 def test_no_path_of_the_machine_gets_into_the_files():
