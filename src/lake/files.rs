@@ -12,7 +12,7 @@ use super::stats::delta_stats;
 use crate::error::Result;
 use crate::storage::{FileWriter, ParquetFile, Place, WriteOptions};
 
-/// Files open at a time for one commit; past it, the one that was used least recently is closed.
+/// Files open at a time for one commit, where partitions come mixed; past it, the one that was used least recently is closed.
 const OPEN_FILES: usize = 16;
 
 /// Milliseconds since the epoch, by this machine's clock.
@@ -27,6 +27,7 @@ pub(crate) struct FileSet {
     options: WriteOptions,
     commit_id: String,
     file_bytes: usize,
+    open_files: usize,
     tags: Vec<(&'static str, String)>,
     open: Vec<(Values, FileWriter)>,
     done: Vec<Add>,
@@ -37,7 +38,18 @@ impl FileSet {
     /// Files below `root` with the columns of `schema` (without partition columns), named by `commit_id`.
     pub(crate) fn new(root: Place, schema: Schema, commit_id: String, file_bytes: usize) -> Self {
         let options = WriteOptions::default();
-        Self { root, schema, options, commit_id, file_bytes, tags: vec![], open: vec![], done: vec![], sequence: 0 }
+        Self {
+            root,
+            schema,
+            options,
+            commit_id,
+            file_bytes,
+            open_files: OPEN_FILES,
+            tags: vec![],
+            open: vec![],
+            done: vec![],
+            sequence: 0,
+        }
     }
 
     /// Tags that each file's entry in the log carries.
@@ -46,9 +58,11 @@ impl FileSet {
         self
     }
 
-    /// Makes row groups of so many rows, which may be copied from file to file: see [`FileSet::copy`].
+    /// Makes row groups of so many rows, which may be copied from file to file: see [`FileSet::copy`]. The partitions come
+    /// one after another, so that only the last one's file is open: until a row group is full, its rows are not encoded.
     pub(crate) fn grouped(mut self, rows: usize) -> Self {
         self.options.group_rows = Some(rows);
+        self.open_files = 1;
         self
     }
 
@@ -79,7 +93,7 @@ impl FileSet {
             self.close(file)?;
         } else {
             self.open.push(file);
-            if self.open.len() > OPEN_FILES {
+            if self.open.len() > self.open_files {
                 let oldest = self.open.remove(0);
                 self.close(oldest)?;
             }

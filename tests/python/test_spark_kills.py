@@ -1,0 +1,88 @@
+"""The driver of a streaming query is killed and started again on its checkpoint: the table has each record once.
+
+`SPARK_KILLS` is how often, 1 where it is not set; `make chaos` sets it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+
+import citystream as cs
+
+KILLS = int(os.environ.get("SPARK_KILLS", "1"))
+DRIVER = Path(__file__).with_name("spark_driver.py")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a driver in a process group of its own, which its JVM and Python workers belong to."""
+    running = []
+
+    def begin(*arguments):
+        with (tmp_path / "driver.log").open("a") as log:
+            driver = subprocess.Popen(
+                [sys.executable, DRIVER, *arguments],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(DRIVER.parents[1]), *sys.path])},
+            )
+        running.append(driver)
+        return driver
+
+    yield begin
+    for driver in running:
+        if driver.poll() is None:
+            kill(driver)
+
+
+def kill(driver):
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+
+
+@pytest.mark.timeout(120 + 60 * KILLS)
+@pytest.mark.parametrize("source", ["citystream", "kafka"] if KILLS > 1 else ["citystream"])
+def test_a_killed_driver_loses_and_doubles_nothing(broker, topics, tmp_path, start, source):
+    randomness = random.Random(7)  # noqa: S311 - no secret
+    arguments = (source, broker.bootstrap_servers, topics["gps"], str(tmp_path))
+    sent, killed = 0, 0
+    for round_ in range(KILLS + 1):
+        city = cs.City(seed=round_, vehicles=400, start="2026-06-01T07:00Z", duration="1h", streams=["gps"])
+        with cs.Publisher(broker.bootstrap_servers, topics=topics, create_topics=2) as publisher:
+            sent += publisher.publish(city).delivered
+        driver = start(*arguments)
+        if round_ < KILLS:
+            # The batch is planned: from here on it is read, written and committed.
+            planned = tmp_path / "checkpoint" / "offsets" / str(round_)
+            while not planned.exists() and driver.poll() is None:
+                time.sleep(0.005)
+            time.sleep(randomness.uniform(0, 3))
+            killed += driver.poll() is None
+            kill(driver)
+    driver.wait()
+    # A run that begins with the batch of a killed one may end with it.
+    driver = start(*arguments)
+    assert driver.wait() == 0, (tmp_path / "driver.log").read_text()[-4000:]
+    assert killed > 0, "every driver had ended before it was to be killed"
+    rows = pl.from_arrow(DeltaTable(tmp_path / "table").to_pyarrow_table(columns=["kafka_partition", "kafka_offset"]))
+    assert rows.height == sent > 1_000
+    places = rows.group_by("kafka_partition").agg(
+        first=pl.col("kafka_offset").min(),
+        last=pl.col("kafka_offset").max(),
+        different=pl.col("kafka_offset").n_unique(),
+    )
+    assert places.height == 2
+    assert (places["first"] == 0).all()
+    assert (places["last"] + 1 == places["different"]).all()
+    assert places["different"].sum() == sent
