@@ -70,6 +70,7 @@ test-zookeeper: system-test dev $(VENV)/.wheel ## The tests on Kafka once more, 
 
 spark-matrix: system-test dev $(VENV)/.wheel ## The Spark face on PySpark 3.5, 4.0, 4.1 and the newest (1.5 GB of them, once)
 	$(BIN)/python -m pytest tests/spark_matrix
+	SPARK_LONG=1 $(BIN)/python -m pytest tests/python/test_spark_city.py tests/python/test_spark_gold.py
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
 	cargo fmt --check
