@@ -51,7 +51,7 @@ def kill(driver):
     driver.wait()
 
 
-@pytest.mark.timeout(120 + 60 * KILLS)
+@pytest.mark.timeout(600 + 120 * KILLS)
 @pytest.mark.parametrize("source", ["citystream", "kafka"] if KILLS > 1 else ["citystream"])
 def test_a_killed_driver_loses_and_doubles_nothing(broker, topics, tmp_path, start, source):
     randomness = random.Random(7)  # noqa: S311 - no secret
