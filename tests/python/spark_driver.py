@@ -1,4 +1,4 @@
-"""A driver that takes what a topic has by now into a Delta table, and ends: what test_spark_kills.py kills.
+"""A driver that takes what a topic has by now into a Delta table, and ends: what spark_kills.py kills.
 
 python spark_driver.py SOURCE SERVERS TOPIC FOLDER
 """

@@ -1,6 +1,6 @@
 """The driver of a streaming query is killed and started again on its checkpoint: the table has each record once.
 
-`SPARK_KILLS` is how often, 1 where it is not set; `make chaos` sets it.
+A minute a kill is too long for `make test`: `make chaos` runs it. `SPARK_KILLS` is how often, 1 where it is not set.
 """
 
 from __future__ import annotations
