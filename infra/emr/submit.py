@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
     cluster = kinds.add_parser("ec2", parents=[shared], help="a step of a cluster")
-    cluster.add_argument("--cluster", required=True, help="such as j-2AXXXXXXGAPLF")
+    cluster.add_argument("--cluster", required=True, help="its id, which begins with j-")
     cluster.add_argument("--archive", help="of archive.sh, on S3; else what bootstrap.sh has installed")
     cluster.add_argument("--python", default="/usr/bin/python3.11", help="that bootstrap.sh has installed it for")
     application = kinds.add_parser("serverless", parents=[shared], help="a job run of an EMR Serverless application")

@@ -16,7 +16,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::storage::{ParquetFile, project};
 
 /// The column that tells which window a row is of.
-pub(super) const WINDOW_START: &str = "window_start";
+const WINDOW_START: &str = "window_start";
 
 /// Rows of a row group in tables with windows: what is decoded at least where a window in the middle of one is new. A million
 /// rows of a day are thirty groups.
@@ -98,13 +98,7 @@ fn instant() -> DataType {
 
 /// Puts the rows of `from` whose windows start within `stays`, in µs since the epoch, into the file for `values`, in their
 /// order. `schema` is that of the file. Returns how many.
-pub(super) fn carry(
-    files: &mut FileSet,
-    values: &Values,
-    from: &DataFile,
-    schema: &SchemaRef,
-    stays: &Range<i64>,
-) -> Result<u64> {
+fn carry(files: &mut FileSet, values: &Values, from: &DataFile, schema: &SchemaRef, stays: &Range<i64>) -> Result<u64> {
     let file = ParquetFile::open(&from.path)?;
     // The bounds of another writer's file may be in another unit, and its pages of another kind.
     let ours = file.has_columns(schema)?;

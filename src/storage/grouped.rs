@@ -1,7 +1,6 @@
 //! A file whose row groups have a number of rows: full ones are encoded on a thread while the caller makes the next one's
 //! rows, and groups of other files are copied in between.
 
-use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use arrow::array::RecordBatch;
@@ -83,7 +82,7 @@ impl Grouped {
         if self.rows == 0 {
             return Ok(());
         }
-        let group = Arc::clone(&self.file.encoder()).encode(&std::mem::take(&mut self.batches))?;
+        let group = self.file.encoder().encode(&std::mem::take(&mut self.batches))?;
         self.rows = 0;
         self.file.append(group)
     }

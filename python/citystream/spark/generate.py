@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from citystream import _core, times, topics
 from citystream.errors import ConfigError
 from citystream.faults import BOUNDS, INSTANTS, NAMES, TEXTS, Faults
+from citystream.spans import micros
 
 from . import schema
 from .needs import batch, same_version, version
@@ -185,7 +186,7 @@ def _ms(time: Any) -> int | None:
     # A time without a zone is the session's, which is not known here.
     if not isinstance(time, dt.datetime) or time.tzinfo is None:
         return None
-    return (time - dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)) // dt.timedelta(milliseconds=1)
+    return micros(time) // 1000
 
 
 def _fault(options: Options, name: str) -> Any:
