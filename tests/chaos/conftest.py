@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import uuid
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import pytest
 import services
 
 from . import audit, records
+from .summary import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,14 +114,10 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path, filled: records.Records
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Writes what `make chaos` has found, for the repository."""
-    if SUMMARY is None:
-        return
-    counts: Counter[tuple[str, str]] = Counter()
-    for outcome in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.stats.get(outcome, []):
-            if getattr(report, "when", "call") == "call" or outcome == "error":
-                test = report.nodeid.rpartition("::")[2].partition("[")[0]
-                counts[test, outcome] += 1
-    lines = ["| test | outcome | runs |", "| --- | --- | --- |"]
-    lines += [f"| {test} | {outcome} | {count} |" for (test, outcome), count in sorted(counts.items())]
-    Path(SUMMARY).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if SUMMARY is not None:
+        stats = terminalreporter.stats
+        ended = {
+            outcome: [r.nodeid for r in stats.get(outcome, []) if r.when == "call" or outcome == "error"]
+            for outcome in ("passed", "failed", "error", "skipped")
+        }
+        Path(SUMMARY).write_text(summary(ended), encoding="utf-8")
