@@ -103,12 +103,13 @@ bench: system-test $(BIN)/maturin ## Measures citystream beside its peers: bench
 # Seconds for each decoder.
 FUZZ_SECONDS ?= 60
 
+# C libraries are built with the sanitizer too, and librdkafka's configure must be able to link them: hence LDFLAGS.
 fuzz: system-build ## Fuzzes each decoder with nightly Rust (first builds everything anew, with sanitizers)
 	@cargo +nightly --version >/dev/null || { echo "missing: nightly Rust: rustup toolchain install nightly" >&2; exit 1; }
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 	for target in json avro avro_schema arrow; do \
 	  mkdir -p fuzz/found/$$target; \
-	  cargo +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384; \
+	  LDFLAGS=-fsanitize=address cargo +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384; \
 	done
 
 wheels: dev ## The release wheel in dist/, without this machine's paths in it

@@ -91,6 +91,7 @@ class Sizes:
     loop_flushed: int
     codec_seconds: int
     to_gold: GoldSize
+    to_spark: CitySize
     demo: CitySize
 
 
@@ -119,6 +120,8 @@ FULL = Sizes(
     codec_seconds=3,
     # About 20 million rows, and about 1 % of them; with 50 million Spark takes the better part of an hour.
     to_gold=GoldSize(26_000, "24h", "22h 30min"),
+    # Four hours, each a partition of the data source.
+    to_spark=CitySize(10_000, "4h", "2026-06-01T07:00Z", "gps"),
     demo=CitySize(2_000, "24h"),
 )
 
@@ -139,5 +142,6 @@ QUICK = Sizes(
     loop_flushed=500,
     codec_seconds=1,
     to_gold=GoldSize(500, "24h", "23h 30min"),
+    to_spark=CitySize(500, "4h", "2026-06-01T07:00Z", "gps"),
     demo=CitySize(100, "24h"),
 )

@@ -65,6 +65,7 @@ def versions(built: dict[str, str], ours: Path) -> dict[str, str]:
         "UXsim": version("uxsim"),
         "SUMO": version("eclipse-sumo"),
         "nexmark": _locked("nexmark", ROOT / "benches/peers/nexmark/Cargo.lock"),
+        "PySpark": version("pyspark"),
         "Java": _first_line(["java", "-version"]),
     }
 

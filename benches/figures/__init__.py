@@ -1,6 +1,6 @@
 """The figures, in the order in which they are measured and written."""
 
-from benches.figures import arrow, codec, demo, gold, ingest, kafka, lake, lines, movement, parquet, parts
+from benches.figures import arrow, codec, demo, gold, ingest, kafka, lake, lines, movement, parquet, parts, spark
 
 FIGURES = (
     movement.FIGURE,
@@ -13,5 +13,6 @@ FIGURES = (
     ingest.FIGURE,
     lake.FIGURE,
     gold.FIGURE,
+    spark.FIGURE,
     demo.FIGURE,
 )
