@@ -56,7 +56,7 @@ CHAOS_SEEDS ?= 10
 
 chaos: system-test dev $(VENV)/.wheel ## The long forms of the fault tests; the lake's summary goes to tests/chaos/SUMMARY.md
 	CHAOS_KILLS=20 CHAOS_PAUSE=30 $(PYTEST) --timeout 1200 tests/python/test_resume.py tests/python/test_delivery.py
-	SPARK_KILLS=5 $(PYTEST) tests/python/spark_kills.py
+	SPARK_KILLS=5 $(PYTEST) tests/python/test_spark_kills.py
 	CHAOS_SEEDS=$(CHAOS_SEEDS) CHAOS_SUMMARY=$(CURDIR)/tests/chaos/SUMMARY.md $(PYTEST) --dist worksteal --timeout 1200 tests/chaos
 
 # What talks to a broker; `services.kafka` starts the one that KAFKA_MODE names.

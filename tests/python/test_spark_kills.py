@@ -1,10 +1,11 @@
 """The driver of a streaming query is killed and started again on its checkpoint: the table has each record once.
 
-A minute a kill is too long for `make test`: `make chaos` runs it. `SPARK_KILLS` is how often, 1 where it is not set.
+`SPARK_KILLS` is how often: once where it is not set, five times in `make chaos`, and there with Spark's own source too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -47,7 +48,9 @@ def start(tmp_path):
 
 
 def kill(driver):
-    os.killpg(driver.pid, signal.SIGKILL)
+    # It may have ended just now.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
 
 
@@ -56,25 +59,23 @@ def kill(driver):
 def test_a_killed_driver_loses_and_doubles_nothing(broker, topics, tmp_path, start, source):
     randomness = random.Random(7)  # noqa: S311 - no secret
     arguments = (source, broker.bootstrap_servers, topics["gps"], str(tmp_path))
-    sent, killed = 0, 0
+    running, sent, killed = tmp_path / "running", 0, 0
     for round_ in range(KILLS + 1):
         city = cs.City(seed=round_, vehicles=400, start="2026-06-01T07:00Z", duration="1h", streams=["gps"])
         with cs.Publisher(broker.bootstrap_servers, topics=topics, create_topics=2) as publisher:
             sent += publisher.publish(city).delivered
+        running.unlink(missing_ok=True)
         driver = start(*arguments)
-        if round_ < KILLS:
-            # The batch is planned: from here on it is read, written and committed.
-            planned = tmp_path / "checkpoint" / "offsets" / str(round_)
-            while not planned.exists() and driver.poll() is None:
-                time.sleep(0.005)
-            time.sleep(randomness.uniform(0, 3))
-            killed += driver.poll() is None
-            kill(driver)
-    driver.wait()
-    # A run that begins with the batch of a killed one may end with it.
-    driver = start(*arguments)
+        if round_ == KILLS:
+            break
+        while not running.exists() and driver.poll() is None:
+            time.sleep(0.005)
+        # A micro-batch is planned, read, written and committed in the next seconds.
+        time.sleep(randomness.uniform(0, 4))
+        killed += driver.poll() is None
+        kill(driver)
     assert driver.wait() == 0, (tmp_path / "driver.log").read_text()[-4000:]
-    assert killed > 0, "every driver had ended before it was to be killed"
+    assert 2 * killed > KILLS, f"{killed} of {KILLS} drivers had not ended before they were to be killed"
     rows = pl.from_arrow(DeltaTable(tmp_path / "table").to_pyarrow_table(columns=["kafka_partition", "kafka_offset"]))
     assert rows.height == sent > 1_000
     places = rows.group_by("kafka_partition").agg(
