@@ -42,8 +42,9 @@ demo: $(VENV)/.wheel ## One city day through bronze, silver and gold, then its K
 # Rust's tests compile our own crate at level 1, in half the time of the wheel's level 2; its dependencies stay the same.
 CARGO_TEST := env CARGO_PROFILE_QUICK_OPT_LEVEL=1 cargo test $(CARGO_PROFILE)
 
-# Many tests wait for a broker, a JVM or the clock, so two run at a time; those of one file share its fixtures.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Many tests wait for a broker, a JVM or the clock, so three run at a time on two cores; those of one file share its
+# fixtures, and the folders with the longest files begin.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and runs every test
 	$(CARGO_TEST)
@@ -69,8 +70,7 @@ test-zookeeper: system-test dev $(VENV)/.wheel ## The tests on Kafka once more, 
 	$(PYTEST) $(ON_KAFKA)
 
 spark-matrix: system-test dev $(VENV)/.wheel ## The Spark face on PySpark 3.5, 4.0, 4.1 and the newest (1.5 GB of them, once)
-	$(BIN)/python -m pytest tests/spark_matrix
-	SPARK_LONG=1 $(BIN)/python -m pytest tests/python/test_spark_city.py tests/python/test_spark_gold.py
+	SPARK_LONG=1 $(PYTEST) tests/spark_matrix tests/python/test_spark_city.py tests/python/test_spark_gold.py
 
 lint: dev $(VENV)/.wheel ## rustfmt, clippy, rustdoc, cargo-deny, ruff, mypy, stubtest
 	cargo fmt --check

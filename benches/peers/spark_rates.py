@@ -211,7 +211,8 @@ def main() -> None:
     """Measures every table."""
     job = json.loads(sys.argv[1])
     with standalone() if job["master"] == "standalone" else nullcontext(job["master"]) as master:
-        session = spark(master, spark_sql_shuffle_partitions="2", spark_sql_files_maxPartitionBytes="32m")
+        options = {"spark_sql_shuffle_partitions": "2", "spark_sql_files_maxPartitionBytes": "32m"}
+        session = spark(master, optimised=True, **options)
         session.sparkContext.setLogLevel("ERROR")
         found: dict[str, dict[str, list[dict[str, float]]]] = {}
         for table, contenders in Session(job, session).tables().items():

@@ -26,8 +26,14 @@ def jars() -> str:
     return ",".join(found)
 
 
-def spark(master: str = "local[1]", **more: str) -> SparkSession:
-    """A session. A process has one JVM, whose jars are those of the first: so ask for it here, always."""
+def spark(master: str = "local[1]", *, optimised: bool = False, **more: str) -> SparkSession:
+    """A session. A process has one JVM, whose jars are those of the first: so ask for it here, always.
+
+    Args:
+        master: Where it runs.
+        optimised: Whether the JVM compiles what is hot once more; most of the CPU-seconds of a test would go into that.
+        more: Spark's settings, with `_` for each dot.
+    """
     from pyspark.sql import SparkSession
 
     # Spark's own choice is whatever python3 is first on the path, which has none of our packages.
@@ -37,6 +43,7 @@ def spark(master: str = "local[1]", **more: str) -> SparkSession:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": "" if optimised else "-XX:TieredStopAtLevel=1",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "1",
         "spark.ui.enabled": "false",

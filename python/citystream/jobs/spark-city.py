@@ -5,7 +5,8 @@
 
 KAFKA_BOOTSTRAP_SERVERS, VEHICLE_TOPIC, GPS_TOPIC, TRAFFIC_TOPIC, WEATHER_TOPIC and EMERGENCY_TOPIC are those of the
 original script; a flag goes before its variable. Run it again, and it takes in what has come since: each record once,
-by the checkpoints below LAKE/_checkpoints. docs/spark.md says what it needs.
+by the checkpoints below LAKE/_checkpoints; into Delta, silver and gold change on the dates that are touched alone.
+docs/spark.md says what it needs.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import re
-from dataclasses import dataclass
-from functools import reduce
-from typing import TYPE_CHECKING
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
 
 import citystream as cs
 from citystream import _core
 from citystream import spark as on_spark
 from citystream.spark import schema
+from citystream.spark.unique import KEY, PLACE
 from citystream.sql.spark import TYPES
 from citystream.topics import EVENTS, REFERENCE, servers_of, topics_of
 
@@ -31,15 +36,25 @@ if TYPE_CHECKING:
 
     from pyspark.sql.types import StructType
 
+    from citystream.sql import Query
+
 SIDES = ("dead_letter", "quarantine", "duplicate")
 QUERIES = {query.name: query for query in cs.gold.queries("spark")}
+#: How far a row reaches into the windows of another date.
+REACH = max(query.lookback for query in QUERIES.values())
+#: The dates on which gold is behind, by the table whose rows have changed; for intake the dates of ingested_at, and for
+#: everything none.
+TOUCHED = "_checkpoints.touched"
+INTAKE, EVERYTHING = "intake", "everything"
+#: Wider than any window.
+ALWAYS = tuple(dt.datetime(year, 1, 2, tzinfo=dt.timezone.utc) for year in (1970, 2200))
 
 
 @dataclass(frozen=True)
 class City:
     """The job's options, and its tables by name."""
 
-    spark: SparkSession
+    spark: Any
     lake: str
     sink: str
     source: str
@@ -60,11 +75,15 @@ class City:
         """A table's rows."""
         reader = self.spark.read.format(self.sink)
         # Parquet without a row has no columns either.
-        return (reader if self.sink == "delta" else reader.schema(self.schema(table))).load(self.path(table))
+        reader = reader if self.sink == "delta" else reader.schema(self.schema(table))
+        rows: DataFrame = reader.load(self.path(table))
+        return rows
 
     def schema(self, table: str) -> StructType:
         """A table's columns, partition columns last."""
         tier, name = table.split(".")
+        if table == TOUCHED:
+            return self._empty("what string, date date").schema
         if table in QUERIES:
             columns = QUERIES[table].columns
             return self._empty(", ".join(f"{column.name} {TYPES[column.type]}" for column in columns)).schema
@@ -78,6 +97,8 @@ class City:
     def partitions(self, table: str) -> list[str]:
         """The columns that a table is partitioned by."""
         tier, name = table.split(".")
+        if table == TOUCHED:
+            return []
         if table in QUERIES:
             return ["window_date"] if QUERIES[table].partitioned else []
         if tier == "bronze":
@@ -85,15 +106,53 @@ class City:
         return ["ingest_date"] if name in SIDES else ["event_date"]
 
     def write(self, table: str, rows: DataFrame, *, mode: str = "overwrite") -> None:
-        """Makes a table of rows."""
+        """Makes a table of rows, or appends them."""
         rows.write.format(self.sink).mode(mode).partitionBy(*self.partitions(table)).save(self.path(table))
+
+    def put(self, table: str, rows: DataFrame, column: str, dates: Iterable[dt.date]) -> None:
+        """Puts rows in the place of all that a Delta table has of their dates, in one commit."""
+        days = ", ".join(f"date'{date}'" for date in sorted(dates))
+        where = f"{column} in ({days})"
+        self.ensure(table)
+        rows.where(where).write.format("delta").mode("overwrite").option("replaceWhere", where).save(self.path(table))
+
+    def add(self, table: str, stream: str, rows: DataFrame) -> None:
+        """Appends a stream's rows to a side table of silver; those that a killed run has written stay as they are."""
+        self.ensure(table)
+        there = self.table(table).where(f.col("stream") == stream).select(*PLACE)
+        self.write(table, rows.join(there, list(PLACE), "left_anti"), mode="append")
+
+    def follow(self, table: str, into: str, work: Callable[[City, DataFrame], None]) -> None:
+        """Hands on what a Delta table has got since the last time, by a checkpoint.
+
+        What is handed on before `work` has ended is handed on again by the next run.
+        """
+        # A session can't be pickled, and on some clusters `work` runs in another process.
+        city = replace(self, spark=None)
+
+        def batch(rows: DataFrame, _: int) -> None:
+            work(replace(city, spark=rows.sparkSession), rows)
+
+        rows = self.spark.readStream.format("delta").load(self.path(table))
+        writer = rows.writeStream.foreachBatch(batch).option("checkpointLocation", self.checkpoint(into))
+        writer.trigger(availableNow=True).start().awaitTermination()
+
+    def touch(self, changed: DataFrame) -> None:
+        """Notes on which dates gold is behind."""
+        self.write(TOUCHED, changed.distinct(), mode="append")
 
     def ensure(self, table: str) -> None:
         """Makes a table without rows where there is none: a topic may be empty."""
         self.write(table, self._empty(self.schema(table)), mode="ignore")
 
+    def kept(self, rows: DataFrame) -> DataFrame:
+        """Rows that are needed more than once, kept in memory where that can be had."""
+        kept: DataFrame = rows.persist() if self.cache else rows
+        return kept
+
     def _empty(self, columns: StructType | str) -> DataFrame:
-        return self.spark.createDataFrame([], columns)
+        rows: DataFrame = self.spark.createDataFrame([], columns)
+        return rows
 
     def records(self, stream: str) -> DataFrame:
         """What comes from Kafka, as bronze's rows."""
@@ -101,7 +160,8 @@ class City:
         if self.source == "citystream":
             options = {name.replace("kafka.", "security.", 1): value for name, value in self.kafka.items()}
             reader = reader.format("citystream").options(mode="kafka", stream=stream, topic=self.topics[stream])
-            return reader.options(**options).load()
+            rows: DataFrame = reader.options(**options).load()
+            return rows
         reader = reader.format("kafka").option("subscribe", self.topics[stream]).option("startingOffsets", "earliest")
         return on_spark.decode(reader.option("includeHeaders", "true").options(**self.kafka).load(), stream)
 
@@ -120,21 +180,66 @@ def to_bronze(city: City) -> None:
             .trigger(availableNow=True)
         )
         queries.append(writer.start(city.path(table)))
+        # A Python source has a process of its own, which Spark gives ten seconds to start: six at once may need more.
+        while queries[-1].isActive and queries[-1].status["message"].startswith("Initializing"):
+            time.sleep(0.05)
     for query in queries:
         query.awaitTermination()
 
 
 def to_silver(city: City) -> None:
-    """Silver and its side tables of all of bronze; of one event the first in Kafka.
+    """Silver and its side tables: of the copies of an event the first in Kafka."""
+    if city.sink != "delta":
+        silver_anew(city)
+        return
+    city.ensure(TOUCHED)
+    for stream in EVENTS:
+        city.follow(f"bronze.{stream}", f"silver.{stream}", partial(refine, stream=stream))
+    # Roads and devices are read by every window.
+    city.follow("bronze.reference", "silver.reference", touch_everything)
 
-    They are made anew: which copy stays can depend on any row of the date.
+
+def refine(city: City, bronze: DataFrame, stream: str) -> None:
+    """Takes new rows of bronze into silver: the dates that they are of are made again.
+
+    Silver is written last: until then a run that was killed finds what it found before.
     """
+    table = f"silver.{stream}"
+    city.ensure(table)
+    sound = city.kept(on_spark.silver(bronze, stream))
+    dates = [row[0] for row in sound.select("event_date").distinct().collect()]
+    held = city.table(table).where(f.col("event_date").isin(dates))
+    new = sound.join(held.select(*PLACE), list(PLACE), "left_anti")
+    rivals = city.kept(held.join(new, list(KEY), "left_semi").unionByName(new))
+    broken = on_spark.silver(bronze, stream, table="quarantine")
+    city.add("silver.dead_letter", stream, on_spark.silver(bronze, stream, table="dead_letter"))
+    city.add("silver.quarantine", stream, broken.unionByName(on_spark.conflicts(rivals, stream)))
+    city.add("silver.duplicate", stream, on_spark.duplicates(rivals, stream))
+    reach = f.make_interval(secs=f.lit(REACH.total_seconds()))
+    times = [f.col("event_time"), f.col("event_time") - reach, f.col("event_time") + reach]
+    changed = sound.select(f.lit(table).alias("what"), f.explode(f.array(*map(f.to_date, times))).alias("date"))
+    # Where a copy that comes late is the first in Kafka, the one that was kept so far counts anew as well.
+    for rows in (bronze, rivals):
+        changed = changed.union(rows.select(f.lit(INTAKE), f.to_date("ingested_at")))
+    city.touch(changed)
+    if dates:
+        city.put(table, on_spark.dedup(held.unionByName(new)), "event_date", dates)
+    if city.cache:
+        for rows in (rivals, sound):
+            rows.unpersist()
+
+
+def touch_everything(city: City, rows: DataFrame) -> None:
+    """Roads and devices have changed."""
+    city.touch(rows.select(f.lit(EVERYTHING).alias("what"), f.lit(None).cast("date").alias("date")))
+
+
+def silver_anew(city: City) -> None:
+    """Silver of all of bronze: which copy stays can depend on any row of the date, and Parquet has no commits."""
     sides: dict[str, list[DataFrame]] = {side: [] for side in SIDES}
     for stream in EVENTS:
         bronze = city.table(f"bronze.{stream}")
-        sound = on_spark.silver(bronze, stream)
-        if city.cache:
-            sound = sound.persist()
+        sound = city.kept(on_spark.silver(bronze, stream))
         city.write(f"silver.{stream}", on_spark.dedup(sound))
         sides["dead_letter"].append(on_spark.silver(bronze, stream, table="dead_letter"))
         sides["quarantine"].append(on_spark.silver(bronze, stream, table="quarantine"))
@@ -147,16 +252,46 @@ def to_silver(city: City) -> None:
 
 
 def to_gold(city: City) -> None:
-    """Dim and gold of all of silver, table by table."""
-    start, end = dt.datetime(1970, 1, 2, tzinfo=dt.timezone.utc), dt.datetime(2200, 1, 1, tzinfo=dt.timezone.utc)
+    """Dim and gold, table by table."""
+    if city.sink == "delta":
+        city.ensure(TOUCHED)
+        city.follow(TOUCHED, "gold", refresh)
+        return
     for query in QUERIES.values():
-        text = on_spark.between(query, start, end)
-        for source in query.sources:
-            # Views of this session, so that no metastore is needed and none is written to.
-            view = f"city_{source.table.replace('.', '_')}"
-            city.table(source.table).createOrReplaceTempView(view)
-            text = re.sub(rf"\b{re.escape(source.table)}\b", view, text)
-        city.write(query.name, city.spark.sql(text))
+        city.write(query.name, gold_of(city, query, *ALWAYS))
+
+
+def refresh(city: City, touched: DataFrame) -> None:
+    """Computes again what has changed on the touched dates."""
+    dates: defaultdict[str, set[dt.date]] = defaultdict(set)
+    for row in touched.distinct().collect():
+        dates[row.what].add(row.date)
+    for query in QUERIES.values():
+        if EVERYTHING in dates or query.window is None:
+            city.write(query.name, gold_of(city, query, *ALWAYS))
+            continue
+        sources = {INTAKE if source.time == "ingested_at" else source.table for source in query.sources}
+        changed = dates[query.name] = {date for source in sources for date in dates[source]}
+        if changed:
+            start, end = (midnight(day) for day in (min(changed), max(changed) + dt.timedelta(days=1)))
+            city.put(query.name, gold_of(city, query, start, end), "window_date", changed)
+
+
+def gold_of(city: City, query: Query, start: dt.datetime, end: dt.datetime) -> DataFrame:
+    """A query's rows of the windows in a time."""
+    text = on_spark.between(query, start, end)
+    for source in query.sources:
+        # Views of this session, so that no metastore is needed and none is written to.
+        view = f"city_{source.table.replace('.', '_')}"
+        city.table(source.table).createOrReplaceTempView(view)
+        text = re.sub(rf"\b{re.escape(source.table)}\b", view, text)
+    rows: DataFrame = city.spark.sql(text)
+    return rows
+
+
+def midnight(date: dt.date) -> dt.datetime:
+    """When a day begins, UTC."""
+    return dt.datetime.combine(date, dt.time(), tzinfo=dt.timezone.utc)
 
 
 STEPS: dict[str, Callable[[City], None]] = {"bronze": to_bronze, "silver": to_silver, "gold": to_gold}
