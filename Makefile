@@ -43,7 +43,7 @@ demo: $(VENV)/.wheel ## One city day through bronze, silver and gold, then its K
 CARGO_TEST := env CARGO_PROFILE_QUICK_OPT_LEVEL=1 cargo test $(CARGO_PROFILE)
 
 # Many tests wait for a broker, a JVM or the clock, so three run at a time on two cores; those of one file share its
-# fixtures, and the folders with the longest files begin.
+# fixtures, and files begin in the order of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: system-test dev $(VENV)/.wheel lint ## Sets up what it needs, lints, and runs every test

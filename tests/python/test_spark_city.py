@@ -66,8 +66,9 @@ class Both:
     """A lake, and Spark's tables beside it, of the same topics."""
 
     def __init__(self, spark, job, broker, topics, folder, source, sink):
-        self.spark, self.job, self.servers, self.topics, self.sink = spark, job, broker.bootstrap_servers, topics, sink
+        self.job, self.servers, self.topics = job, broker.bootstrap_servers, topics
         self.lake, self.folder = cs.Lake(folder / "lake"), folder / "spark"
+        self.city = job.City(spark, str(self.folder), sink, source, self.servers, topics, kafka={})
         self.flags = ["--lake", str(self.folder), "--bootstrap-servers", self.servers]
         self.flags += ["--source", source, "--sink", sink]
         self.flags += [word for stream, topic in topics.items() for word in ("--topic", f"{stream}={topic}")]
@@ -92,7 +93,7 @@ class Both:
         self.job.main([*self.flags, "--steps", ",".join(steps)])
 
     def table(self, name):
-        return pl.DataFrame(self.spark.read.format(self.sink).load(f"{self.folder}/{name.replace('.', '/')}").toArrow())
+        return pl.DataFrame(self.city.table(name).toArrow())
 
     def compare(self, steps):
         for name, key in names_and_keys(steps):
@@ -182,6 +183,9 @@ def compare(name, found, expected):
 
 
 def same(one, other):
+    if isinstance(one, str) and one.startswith("{"):
+        # A row of quarantine has the fields that the lake's has, in Spark's order.
+        return json.loads(one) == json.loads(other)
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     return one == other

@@ -209,8 +209,11 @@ def refine(city: City, bronze: DataFrame, stream: str) -> None:
     sound = city.kept(on_spark.silver(bronze, stream))
     dates = [row[0] for row in sound.select("event_date").distinct().collect()]
     held = city.table(table).where(f.col("event_date").isin(dates))
-    new = sound.join(held.select(*PLACE), list(PLACE), "left_anti")
-    rivals = city.kept(held.join(new, list(KEY), "left_semi").unionByName(new))
+    rivals = all_of_them = sound
+    if not held.isEmpty():
+        new = sound.join(held.select(*PLACE), list(PLACE), "left_anti")
+        rivals = city.kept(held.join(new, list(KEY), "left_semi").unionByName(new))
+        all_of_them = held.unionByName(new)
     broken = on_spark.silver(bronze, stream, table="quarantine")
     city.add("silver.dead_letter", stream, on_spark.silver(bronze, stream, table="dead_letter"))
     city.add("silver.quarantine", stream, broken.unionByName(on_spark.conflicts(rivals, stream)))
@@ -223,7 +226,7 @@ def refine(city: City, bronze: DataFrame, stream: str) -> None:
         changed = changed.union(rows.select(f.lit(INTAKE), f.to_date("ingested_at")))
     city.touch(changed)
     if dates:
-        city.put(table, on_spark.dedup(held.unionByName(new)), "event_date", dates)
+        city.put(table, on_spark.dedup(all_of_them), "event_date", dates)
     if city.cache:
         for rows in (rivals, sound):
             rows.unpersist()
