@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
 
 import citystream as cs
@@ -195,8 +195,7 @@ def to_silver(city: City) -> None:
     city.ensure(TOUCHED)
     for stream in EVENTS:
         city.follow(f"bronze.{stream}", f"silver.{stream}", partial(refine, stream=stream))
-    # Roads and devices are read by every window.
-    city.follow("bronze.reference", "silver.reference", touch_everything)
+    city.follow(f"bronze.{REFERENCE}", f"silver.{REFERENCE}", compare_reference)
 
 
 def refine(city: City, bronze: DataFrame, stream: str) -> None:
@@ -232,9 +231,15 @@ def refine(city: City, bronze: DataFrame, stream: str) -> None:
             rows.unpersist()
 
 
-def touch_everything(city: City, rows: DataFrame) -> None:
-    """Roads and devices have changed."""
-    city.touch(rows.select(f.lit(EVERYTHING).alias("what"), f.lit(None).cast("date").alias("date")))
+def compare_reference(city: City, new: DataFrame) -> None:
+    """Touches everything where a road or a device is another than it was: a city tells them anew when it starts."""
+    # The record of the city itself has its times, and no table reads it.
+    told = [field["name"] for field in _core.stream_fields(REFERENCE) if field["name"] != "city"]
+    latest = Window.partitionBy("kind", "id").orderBy(f.desc("ingested_at"), f.desc("kafka_offset"))
+    before = city.table(f"bronze.{REFERENCE}").join(new.select(*PLACE), list(PLACE), "left_anti")
+    known = before.withColumn("nth", f.row_number().over(latest)).where("nth = 1").select(*told)
+    others = new.where("decoded and kind <> 'city'").select(*told).subtract(known)
+    city.touch(others.select(f.lit(EVERYTHING).alias("what"), f.lit(None).cast("date").alias("date")))
 
 
 def silver_anew(city: City) -> None:
