@@ -121,7 +121,7 @@ FULL = Sizes(
     # About 20 million rows, and about 1 % of them; with 50 million Spark takes the better part of an hour.
     to_gold=GoldSize(26_000, "24h", "22h 30min"),
     # Four hours, each a partition of the data source.
-    to_spark=CitySize(10_000, "4h", "2026-06-01T07:00Z", "gps"),
+    to_spark=CitySize(5_000, "4h", "2026-06-01T07:00Z", "gps"),
     demo=CitySize(2_000, "24h"),
 )
 
