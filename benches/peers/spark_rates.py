@@ -23,7 +23,7 @@ from pyspark.sql import functions as f
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import StructType
 
-from benches.jvm import cpu_seconds_below
+from benches.jvm import adopt_orphans, cpu_seconds_below
 from benches.peers.spark_ingest import GPS
 from citystream import spark as on_spark
 from citystream.spark.rows import RECORD
@@ -210,6 +210,8 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
 def main() -> None:
     """Measures every table."""
     job = json.loads(sys.argv[1])
+    # Spark ends idle Python workers, and their CPU-seconds with them.
+    adopt_orphans()
     with standalone() if job["master"] == "standalone" else nullcontext(job["master"]) as master:
         options = {"spark_sql_shuffle_partitions": "2", "spark_sql_files_maxPartitionBytes": "32m"}
         session = spark(master, optimised=True, **options)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -282,6 +283,7 @@ def test_a_program_s_cost_is_its_own():
     # In a process of its own, begun by a small shell: a child starts with its parent's peak, which a long test run
     # makes larger than the child's own.
     program = """
+import subprocess
 import sys
 from benches.child import run
 large = run([sys.executable, "-c", "print(len(b'1' * 2**28))"], env={"A": "1"})
@@ -299,3 +301,20 @@ def test_a_program_that_fails_says_why():
         run(["no-such-program"])
     with pytest.raises(RunError, match=r"was killed after 0\.1 s"):
         run([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.1)
+
+
+def test_the_cpu_seconds_of_orphans_are_counted():
+    program = """
+import os, subprocess, sys, time
+from benches.jvm import adopt_orphans, cpu_seconds_below
+adopt_orphans()
+busy = "import time\\nwhile time.process_time() < 0.5: pass"
+before = cpu_seconds_below(os.getpid())
+subprocess.run(["sh", "-c", f"{sys.executable} -c '{busy}' & exit"])
+deadline = time.monotonic() + 60
+while cpu_seconds_below(os.getpid()) - before < 0.5 and time.monotonic() < deadline:
+    time.sleep(0.05)
+print(cpu_seconds_below(os.getpid()) - before)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert 0.5 <= float(ran.stdout) < 5
