@@ -7,15 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+_PR_SET_CHILD_SUBREAPER = 36
+
 
 def cpu_seconds(session: Any) -> float:
     """User and system time of a session's JVM by the kernel's account, since py4j may not call its own clock; Linux."""
-    process = session.sparkContext._gateway.proc.pid  # noqa: SLF001
-    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
-
-
-_PR_SET_CHILD_SUBREAPER = 36
+    fields = _stat(Path(f"/proc/{session.sparkContext._gateway.proc.pid}/stat"))  # noqa: SLF001
+    return sum(fields[10:12]) / os.sysconf("SC_CLK_TCK")
 
 
 def adopt_orphans() -> None:
@@ -25,16 +23,21 @@ def adopt_orphans() -> None:
 
 def cpu_seconds_below(root: int) -> float:
     """The same of a process and of all that it or its children have started, as far as they run or were waited for."""
-    times: dict[int, tuple[int, int]] = {}
+    parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            after_name = stat.read_text().rpartition(")")[2].split()
+            fields = _stat(stat)
         except OSError:
             # It has ended since; whoever waited for it has its time.
             continue
-        times[int(stat.parent.name)] = int(after_name[1]), sum(int(ticks) for ticks in after_name[11:15])
-    below, found = {root}, 1
-    while found:
-        more = {process for process, (parent, _) in times.items() if parent in below} - below
-        below, found = below | more, len(more)
-    return sum(times[process][1] for process in below if process in times) / os.sysconf("SC_CLK_TCK")
+        parents[int(stat.parent.name)], ticks[int(stat.parent.name)] = fields[0], sum(fields[10:14])
+    below, found = {root}, 0
+    while found != len(below):
+        found = len(below)
+        below |= {process for process, parent in parents.items() if parent in below}
+    return sum(ticks.get(process, 0) for process in below) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(file: Path) -> list[int]:
+    """What follows a process's name and state: its parent; [10:14] are utime, stime, cutime and cstime."""
+    return [int(field) for field in file.read_text().rpartition(")")[2].split()[1:]]

@@ -31,7 +31,7 @@ def measure(bench: Bench) -> list[Table]:
     warm_up(bench)
     topic, trace = broker.topic(), bench.fresh("trace")
     publish(bench, size, "lz4", topic)
-    bench.citystream("simulate", "--to", "trace", "--out", str(trace), *size.only("gps").flags())
+    bench.citystream("simulate", "--to", "trace", "--out", str(trace), *size.flags())
     tables = []
     for master, where in MASTERS.items():
         bench.tell(f"Spark, {where}")

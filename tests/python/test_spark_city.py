@@ -16,6 +16,7 @@ from pyspark.errors import StreamingQueryException
 from scripts import script
 
 import citystream as cs
+from citystream import spark as on_spark
 from citystream import sql
 
 STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
@@ -155,6 +156,20 @@ def test_delta_is_the_lake_s_and_stays_so(both, monkeypatch):
     assert sides.table("silver.duplicate").filter(pl.col("id") == "by hand 0")["kafka_partition"].to_list() == [1]
     # Nothing that it is made of has changed.
     assert DeltaTable(sides.folder / "gold" / "road_5min").version() == version
+
+
+def test_what_a_row_reached_that_goes_is_computed_again(spark, job, tmp_path):
+    city = job.City(spark, str(tmp_path), "delta", "citystream", "", {}, kafka={})
+    city.ensure(job.TOUCHED)
+    event = next(small(streams=["vehicle"]).rows("vehicle"))
+    columns = "value binary, topic string, partition int, offset long"
+    # Ten seconds before midnight, which the next day's first windows see; then another event that is earlier in Kafka.
+    for offset, time in ((1, "2026-06-01T23:59:50Z"), (0, "2026-06-01T12:00:00Z")):
+        value = json.dumps(event | {"timestamp": time, "sentAt": time}).encode()
+        records = spark.createDataFrame([(value, "t", 0, offset)], columns)
+        job.refine(city, on_spark.decode(records, "vehicle"), "vehicle")
+    assert [row.kafka_offset for row in city.table("silver.vehicle").collect()] == [0]
+    assert city.table(job.TOUCHED).where("what = 'silver.vehicle' and date = date'2026-06-02'").count() == 2
 
 
 def names_and_keys(steps):

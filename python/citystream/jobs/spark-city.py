@@ -219,8 +219,8 @@ def refine(city: City, bronze: DataFrame, stream: str) -> None:
     city.add("silver.duplicate", stream, on_spark.duplicates(rivals, stream))
     reach = f.make_interval(secs=f.lit(REACH.total_seconds()))
     times = [f.col("event_time"), f.col("event_time") - reach, f.col("event_time") + reach]
-    changed = sound.select(f.lit(table).alias("what"), f.explode(f.array(*map(f.to_date, times))).alias("date"))
-    # Where a copy that comes late is the first in Kafka, the one that was kept so far counts anew as well.
+    # Where a copy that comes late is the first in Kafka, the one that was kept so far goes, with all that it reached.
+    changed = rivals.select(f.lit(table).alias("what"), f.explode(f.array(*map(f.to_date, times))).alias("date"))
     for rows in (bronze, rivals):
         changed = changed.union(rows.select(f.lit(INTAKE), f.to_date("ingested_at")))
     city.touch(changed)
