@@ -83,7 +83,9 @@ fn fill(lake: &Lake, from: i64, commits: i64) {
 }
 
 /// The rows of silver and its side tables without what depends on when the test ran, sorted.
-fn content(lake: &Lake) -> BTreeMap<&'static str, Vec<BTreeMap<String, String>>> {
+type Content = BTreeMap<&'static str, Vec<BTreeMap<String, String>>>;
+
+fn content(lake: &Lake) -> Content {
     let sorted = |table: &str| {
         let mut found = rows(lake, table);
         for row in &mut found {
@@ -593,42 +595,49 @@ fn killed_anywhere_it_is_done_again() {
     refine(&expected.lake()).unwrap();
     let expected = content(&expected.lake());
     let works = ["compact", "vacuum", "trim", "retain", "rebuild"];
-    let mut tried = 0;
-    for point in CRASH_POINTS {
-        let Some(work) = works.iter().find(|w| point.starts_with(*w)) else { continue };
-        let folder = Folder::new();
-        let lake = folder.lake();
-        lake.ensure_tables().unwrap();
-        fill(&lake, 0, 4);
-        refine(&lake).unwrap();
-        if *work == "vacuum" {
-            compact(&lake);
+    let cases: Vec<(&str, &str)> =
+        CRASH_POINTS.iter().filter_map(|p| works.iter().find(|w| p.starts_with(*w)).map(|w| (*p, *w))).collect();
+    assert_eq!(cases.len(), 16);
+    // By far the longest test of this file: alone on one thread it would leave the other idle.
+    std::thread::scope(|scope| {
+        for half in cases.chunks(8) {
+            let expected = &expected;
+            scope.spawn(move || half.iter().for_each(|(point, work)| killed_at(point, work, expected)));
         }
-        let path = folder.path();
-        let variables = [("LAKE_PATH", path.as_str()), ("WORK", work)];
-        assert!(was_killed(child("child_maintains", Some(point), &variables)), "{point} was not reached");
-        let lake = folder.lake();
-        if point.starts_with("rebuild_after_") && !point.ends_with("_files") && *point != "rebuild_after_silver" {
-            let text = refine(&lake).unwrap_err().to_string();
-            assert!(text.contains("refine --rebuild"), "{point}: {text}");
-            assert!(check(&lake).iter().any(|p| p.contains("rebuilding is not finished")), "{point}");
-        } else if *point != "rebuild_after_silver" {
-            sound(&lake);
-        }
-        child("child_maintains", None, &variables);
-        sound(&lake);
-        if *work == "rebuild" {
-            assert_eq!(content(&lake)["silver.gps"], expected["silver.gps"], "{point}");
-            assert_eq!(TABLES.iter().map(|t| count(&lake, t)).sum::<u64>(), 160, "{point}");
-        } else {
-            assert_eq!(content(&lake), expected, "{point}");
-        }
-        fill(&lake, 4, 1);
-        refine(&lake).unwrap();
-        sound(&lake);
-        tried += 1;
+    });
+}
+
+fn killed_at(point: &str, work: &str, expected: &Content) {
+    let folder = Folder::new();
+    let lake = folder.lake();
+    lake.ensure_tables().unwrap();
+    fill(&lake, 0, 4);
+    refine(&lake).unwrap();
+    if work == "vacuum" {
+        compact(&lake);
     }
-    assert_eq!(tried, 16);
+    let path = folder.path();
+    let variables = [("LAKE_PATH", path.as_str()), ("WORK", work)];
+    assert!(was_killed(child("child_maintains", Some(point), &variables)), "{point} was not reached");
+    let lake = folder.lake();
+    if point.starts_with("rebuild_after_") && !point.ends_with("_files") && point != "rebuild_after_silver" {
+        let text = refine(&lake).unwrap_err().to_string();
+        assert!(text.contains("refine --rebuild"), "{point}: {text}");
+        assert!(check(&lake).iter().any(|p| p.contains("rebuilding is not finished")), "{point}");
+    } else if point != "rebuild_after_silver" {
+        sound(&lake);
+    }
+    child("child_maintains", None, &variables);
+    sound(&lake);
+    if work == "rebuild" {
+        assert_eq!(content(&lake)["silver.gps"], expected["silver.gps"], "{point}");
+        assert_eq!(TABLES.iter().map(|t| count(&lake, t)).sum::<u64>(), 160, "{point}");
+    } else {
+        assert_eq!(&content(&lake), expected, "{point}");
+    }
+    fill(&lake, 4, 1);
+    refine(&lake).unwrap();
+    sound(&lake);
 }
 
 /// Makes a table what a version of citystream would have left that had not this column.

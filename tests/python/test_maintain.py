@@ -145,7 +145,7 @@ def test_two_engines_compact_while_rows_come_in(tmp_path):
     for thread in threads:
         thread.start()
     try:
-        for until in range(4, 26, 2):
+        for until in range(4, 18, 2):
             lake.ingest(morning(until))
             lake.core.refine_silver(progress=None)
     finally:
@@ -157,7 +157,7 @@ def test_two_engines_compact_while_rows_come_in(tmp_path):
     assert lake.check() == []
     other = cs.Lake(tmp_path / "other")
     other.ingest(morning(2))
-    for until in range(4, 26, 2):
+    for until in range(4, 18, 2):
         other.ingest(morning(until))
     other.refine()
     for name in ("bronze.gps", "silver.gps", "silver.vehicle", *(f"silver.{side}" for side in SIDES)):
