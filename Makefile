@@ -141,7 +141,7 @@ WHEEL_INPUTS := Cargo.toml Cargo.lock pyproject.toml README.md \
                 $(shell find src python -type f ! -name '*.pyc' ! -name '*.so' | sort)
 
 $(VENV)/.wheel: $(WHEEL_INPUTS) $(BIN)/maturin
-	@echo "Building the wheel (profile quick); the first time compiles every dependency: 7 to 11 minutes on 2 cores"
+	@echo "Building the wheel (profile quick); the first time compiles every dependency: 7 to 14 minutes on 2 cores"
 	@rm -rf target/wheel; SECONDS=0; \
 	$(BIN)/maturin build $(CARGO_PROFILE) --locked --auditwheel skip --out target/wheel --interpreter $(BIN)/python; \
 	echo "Built in $$SECONDS s: $$(du -h target/wheel/*.whl | tr '\t' ' ')"
