@@ -3,6 +3,7 @@
 //! `PYTHONPATH=tests python -m services kafka -- cargo test --profile quick --test kafka_broker -- --ignored`
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, not in what they share
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,23 @@ fn topics_are_created_described_and_told_apart() {
     }
     assert_ne!(second.describe(&[&name], &GO).unwrap()[0].id, id);
     assert_ne!(first.describe(&[&name], &GO).unwrap()[0].id, id, "an old connection keeps no old id");
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn a_topic_is_created_again_while_it_is_being_deleted() {
+    let (topics, admin) = (topics(), admin());
+    let new = [NewTopic::new(fresh("again"), 1)];
+    let began = Instant::now();
+    let mut ids = HashSet::new();
+    for _ in 0..10 {
+        assert_eq!(topics.create(&new, &GO).unwrap(), [Creation::Created]);
+        ids.insert(topics.describe(&[&new[0].name], &GO).unwrap().remove(0).id);
+        // Without a wait for its end, which on ZooKeeper takes a while.
+        wait(admin.delete_topics(&[&new[0].name], &AdminOptions::new())).unwrap();
+    }
+    assert_eq!(ids.len(), 10);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -67,6 +67,14 @@ fn hangs_up(text: &str) -> bool {
     HANG_UPS.iter().any(|hang_up| text.contains(hang_up))
 }
 
+/// What follows from a lost connection, and says less than the reason, which came before it. A request that waited for
+/// an answer, such as that for the producer's id, ends with the second.
+const CONSEQUENCES: [&str; 2] = ["brokers are down", "Broker transport failure"];
+
+fn follows(text: &str) -> bool {
+    CONSEQUENCES.iter().any(|consequence| text.contains(consequence))
+}
+
 /// librdkafka's log and errors: the last of them, for messages.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
@@ -106,13 +114,14 @@ impl Journal {
                 noted.hung_up.get_or_insert_with(|| (Instant::now(), text.to_owned()));
             } else if REFUSALS.iter().any(|refusal| text.contains(refusal)) {
                 noted.login = Some(text.to_owned());
-            } else if !text.contains("brokers are down") {
+            } else if !follows(text) {
                 noted.hung_up = None;
             }
             noted.missing |= text.contains("topic does not exist") || text.contains("desired partition");
-            // "1/1 brokers are down" says less than the reason, which came before it.
             if text.contains("brokers are down") {
                 noted.down_since.get_or_insert_with(Instant::now);
+            }
+            if follows(text) {
                 noted.last.get_or_insert_with(|| text.to_owned());
             } else {
                 noted.last = Some(text.to_owned());
@@ -334,6 +343,10 @@ mod tests {
         journal.note(hang_up);
         later(&journal);
         journal.note("1/1 brokers are down");
+        // So says Kafka 3.9's, which first tells its versions and hangs up on what comes then.
+        journal.note(
+            "Failed to acquire idempotence PID from broker b:9092/bootstrap: Local: Broker transport failure: retrying",
+        );
         let text = refused().unwrap().to_string();
         assert!(text.contains("no login at b:9092 without a login") && text.contains("give protocol"), "{text}");
         journal.answered();

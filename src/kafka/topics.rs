@@ -46,6 +46,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub const SETTINGS: [&str; 5] =
     ["cleanup.policy", "max.message.bytes", "message.timestamp.type", "retention.bytes", "retention.ms"];
 
+/// How long after a topic was said to exist, and no broker knows it, the controller is asked for it again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// A topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTopic {
@@ -205,6 +208,36 @@ impl Topics {
                 return Err(Error::config(context).help("Both are at least 1; replication -1 is the broker's default"));
             }
         }
+        let mut outcomes = self.ask_for(topics, cancel)?;
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        let deadline = Instant::now() + self.timeout;
+        let mut asked = Instant::now();
+        // The controller has the topics; the brokers may not have them yet.
+        loop {
+            match self.describe_ids(&names, cancel) {
+                Err(error) if error.kind() == ErrorKind::Kafka && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                other => return other.map(|_| outcomes),
+            }
+            if asked.elapsed() >= ASK_AGAIN {
+                // On ZooKeeper a topic that is being deleted exists until nobody knows it any more.
+                let existed: Vec<_> = (0..topics.len()).filter(|&i| outcomes[i] == Creation::Existed).collect();
+                let again: Vec<_> = existed.iter().map(|&i| topics[i].clone()).collect();
+                for (i, outcome) in existed.into_iter().zip(self.ask_for(&again, cancel)?) {
+                    outcomes[i] = outcome;
+                }
+                asked = Instant::now();
+            }
+        }
+    }
+
+    /// Asks the controller for topics, once.
+    fn ask_for(&self, topics: &[NewTopic], cancel: &AtomicBool) -> Result<Vec<Creation>> {
+        // librdkafka refuses a request for nothing.
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
         let native = topics.iter().map(|topic| {
             let mut native =
                 NativeNewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication));
@@ -231,22 +264,7 @@ impl Topics {
                 }
             });
         }
-        self.wait_known(topics, cancel)?;
         Ok(outcomes)
-    }
-
-    /// The controller has the topics; waits until the brokers have them too.
-    fn wait_known(&self, topics: &[NewTopic], cancel: &AtomicBool) -> Result<()> {
-        let names: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
-        let deadline = Instant::now() + self.timeout;
-        loop {
-            match self.describe_ids(&names, cancel) {
-                Err(error) if error.kind() == ErrorKind::Kafka && Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(20));
-                }
-                other => return other.map(drop),
-            }
-        }
     }
 
     /// Ids, partitions and offsets of topics, in the order asked for.
