@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pyspark.errors import StreamingQueryException
+
 from citystream import spark as on_spark
 from services.spark import spark
 
@@ -24,7 +26,12 @@ def main() -> None:
     for _ in range(2):
         query = writer.trigger(availableNow=True).start(f"{folder}/table")
         Path(folder, "running").touch()
-        query.awaitTermination()
+        try:
+            query.awaitTermination()
+        except StreamingQueryException as error:
+            # SPARK-55271: Spark 4.1's Kafka source fails once a killed driver's batch is written and committed.
+            if source != "kafka" or '"scala.Option.get()" is null' not in str(error):
+                raise
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 
@@ -17,17 +16,12 @@ from scripts import script
 
 import citystream as cs
 from citystream import spark as on_spark
-from citystream import sql
+from parity import assert_same
 
-STREAMS = ("vehicle", "gps", "traffic", "weather", "emergency")
 ALL = ("bronze", "silver", "gold")
 FAULTS = cs.Faults(late=0.05, late_bound="10min", duplicate=0.02, drop=0.02, corrupt=0.02)
 # Silver is the same whichever way bronze has come, so that both ways to it are for `make spark-matrix`.
 LONG = "SPARK_LONG" in os.environ
-PLACE = ["kafka_topic", "kafka_partition", "kafka_offset", "row_in_record"]
-# When rows were taken in is each side's own; so is what is counted by that.
-APART = {"ingested_at", "ingest_date", "updated_at"}
-BY_INTAKE = "gold.data_quality_hourly"
 # PySpark leaves sockets to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -96,16 +90,6 @@ class Both:
     def table(self, name):
         return pl.DataFrame(self.city.table(name).toArrow())
 
-    def compare(self, steps):
-        for name, key in names_and_keys(steps):
-            ours = pl.DataFrame(self.lake.table(name))
-            columns = [column for column in ours.columns if column not in APART]
-            compare(name, self.table(name).select(columns).sort(key), ours.select(columns).sort(key))
-        if "gold" in steps:
-            quality, ours = self.table(BY_INTAKE), pl.DataFrame(self.lake.table(BY_INTAKE))
-            counted = ["received", "accepted", "dead_letter", "quarantine", "duplicate", "late"]
-            assert total(quality, counted) == total(ours, counted)
-
 
 @pytest.fixture
 def both(spark, job, broker, topics, tmp_path):
@@ -119,7 +103,7 @@ def test_parquet_is_the_lake_s(both, source, sink, steps):
     sides = both(source, sink)
     sides.publish(small(faults=FAULTS))
     sides.take_in(steps)
-    sides.compare(steps)
+    assert_same(sides.lake, sides.table, steps)
     # Taken in again, each record stands there once.
     before = sides.table("bronze.gps").height
     sides.run(["bronze"])
@@ -152,7 +136,7 @@ def test_delta_is_the_lake_s_and_stays_so(both, monkeypatch):
         sides.take_in(ALL)
     monkeypatch.undo()
     sides.run(["silver", "gold"])
-    sides.compare(ALL)
+    assert_same(sides.lake, sides.table, ALL)
     assert sides.table("silver.duplicate").filter(pl.col("id") == "by hand 0")["kafka_partition"].to_list() == [1]
     # Nothing that it is made of has changed.
     assert DeltaTable(sides.folder / "gold" / "road_5min").version() == version
@@ -170,38 +154,3 @@ def test_what_a_row_reached_that_goes_is_computed_again(spark, job, tmp_path):
         job.refine(city, on_spark.decode(records, "vehicle"), "vehicle")
     assert [row.kafka_offset for row in city.table("silver.vehicle").collect()] == [0]
     assert city.table(job.TOUCHED).where("what = 'silver.vehicle' and date = date'2026-06-02'").count() == 2
-
-
-def names_and_keys(steps):
-    if "silver" not in steps:
-        yield from ((f"bronze.{stream}", PLACE) for stream in STREAMS)
-        return
-    for stream in STREAMS:
-        yield f"silver.{stream}", PLACE
-    for side in ("quarantine", "duplicate", "dead_letter"):
-        yield f"silver.{side}", ["stream", *PLACE]
-    for query in sql.load() if "gold" in steps else ():
-        if query.name != BY_INTAKE:
-            yield query.name, list(query.key)
-
-
-def total(frame, columns):
-    return frame.group_by("stream").agg(pl.col(columns).sum()).sort("stream").rows()
-
-
-def compare(name, found, expected):
-    assert found.schema == expected.schema, name
-    assert found.height == expected.height, name
-    for column in found.columns:
-        pairs = zip(found[column].to_list(), expected[column].to_list(), strict=True)
-        different = [pair for pair in pairs if not same(*pair)]
-        assert not different, (name, column, different[:3])
-
-
-def same(one, other):
-    if isinstance(one, str) and one.startswith("{"):
-        # A row of quarantine has the fields that the lake's has, in Spark's order.
-        return json.loads(one) == json.loads(other)
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return one == other

@@ -1,41 +1,37 @@
 """What test_versions.py runs inside another PySpark: one part of the face, and what came of it as Parquet in a folder.
 
-PYTHONPATH=.services/pyspark-4.3.0 python tests/spark_matrix/program.py source WORK
+PYTHONPATH=.services/pyspark-4.3.0:tests python tests/spark_matrix/program.py source WORK
 """
 
 from __future__ import annotations
 
 import json
-import os
+import runpy
 import sys
 from inspect import signature
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyspark
-from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 import citystream as cs
 from citystream import spark as on_spark
+from services.spark import spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 
 def main() -> None:
     what, work = sys.argv[1], Path(sys.argv[2])
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        # Over before the JVM's second compiler would pay.
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "1")
+    session = spark(
+        extensions=what == "job",
         # Else times are written without a zone.
-        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-        .getOrCreate()
+        spark_sql_parquet_outputTimestampType="TIMESTAMP_MICROS",
     )
-    print(json.dumps({"pyspark": pyspark.__version__, **{"source": source, "rows": rows}[what](session, work)}))
+    found = {"source": source, "rows": rows, "job": job}[what](session, work)
+    print(json.dumps({"pyspark": pyspark.__version__, **found}))
     session.stop()
 
 
@@ -67,6 +63,14 @@ def rows(session: SparkSession, work: Path) -> dict[str, object]:
     on_spark.dedup(silver).write.parquet(str(work / "silver"))
     on_spark.duplicates(silver, "gps").write.parquet(str(work / "duplicate"))
     return {"schema": schema_of(bronze), "queries": len(cs.gold.queries("spark"))}
+
+
+def job(_: SparkSession, work: Path) -> dict[str, object]:
+    """spark-city.py with the arguments in the file `flags`; it finds the session that there is."""
+    script = Path(cs.__file__).parent / "jobs" / "spark-city.py"
+    sys.argv = [str(script), *json.loads((work / "flags").read_text())]
+    runpy.run_path(str(script), run_name="__main__")
+    return {}
 
 
 def schema_of(frame: DataFrame) -> list[str]:
