@@ -92,6 +92,7 @@ class Sizes:
     codec_seconds: int
     to_gold: GoldSize
     to_spark: CitySize
+    to_spark_city: CitySize
     demo: CitySize
 
 
@@ -122,6 +123,7 @@ FULL = Sizes(
     to_gold=GoldSize(26_000, "24h", "22h 30min"),
     # Four hours, each a partition of the data source.
     to_spark=CitySize(5_000, "4h", "2026-06-01T07:00Z", "gps"),
+    to_spark_city=CitySize(2_000, "4h", "2026-06-01T07:00Z"),
     demo=CitySize(2_000, "24h"),
 )
 
@@ -143,5 +145,6 @@ QUICK = Sizes(
     codec_seconds=1,
     to_gold=GoldSize(500, "24h", "23h 30min"),
     to_spark=CitySize(500, "4h", "2026-06-01T07:00Z", "gps"),
+    to_spark_city=CitySize(200, "1h", "2026-06-01T07:00Z"),
     demo=CitySize(100, "24h"),
 )

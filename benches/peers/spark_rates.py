@@ -9,10 +9,8 @@ JVMs and the Python workers. Needs PySpark 4.1.1; the missing jars are fetched b
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,7 @@ from pyspark.sql import functions as f
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import StructType
 
-from benches.jvm import adopt_orphans, cpu_seconds_below
+from benches.jvm import adopt_orphans, measured
 from benches.peers.spark_ingest import GPS
 from citystream import spark as on_spark
 from citystream.spark.rows import RECORD
@@ -200,21 +198,15 @@ class Session:
         return int(DeltaTable(str(folder / "table")).count())
 
 
-def measured(work: Callable[[], int]) -> dict[str, float]:
-    """One run."""
-    cpu, began = cpu_seconds_below(os.getpid()), time.monotonic()
-    rows = work()
-    return {"rows": rows, "seconds": time.monotonic() - began, "cpu": cpu_seconds_below(os.getpid()) - cpu}
-
-
 def main() -> None:
     """Measures every table."""
     job = json.loads(sys.argv[1])
     # Spark ends idle Python workers, and their CPU-seconds with them.
     adopt_orphans()
     with standalone() if job["master"] == "standalone" else nullcontext(job["master"]) as master:
-        options = {"spark_sql_shuffle_partitions": "2", "spark_sql_files_maxPartitionBytes": "32m"}
-        session = spark(master, optimised=True, **options)
+        session = spark(
+            master, optimised=True, spark_sql_shuffle_partitions="2", spark_sql_files_maxPartitionBytes="32m"
+        )
         session.sparkContext.setLogLevel("ERROR")
         found: dict[str, dict[str, list[dict[str, float]]]] = {}
         for table, contenders in Session(job, session).tables().items():
