@@ -27,6 +27,16 @@ def adopt_orphans() -> None:
 
 def cpu_seconds_below(root: int) -> float:
     """The same of a process and of all that it or its children have started, as far as they run or were waited for."""
+    # One that ends while it looks is missing, or is counted once more with whoever has waited for it: so it looks again
+    # until all were still there afterwards.
+    found, later = _ticks_below(root), _ticks_below(root)
+    while found.keys() != later.keys():
+        found, later = later, _ticks_below(root)
+    return sum(found.values()) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks_below(root: int) -> dict[int, int]:
+    """By process."""
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -39,7 +49,7 @@ def cpu_seconds_below(root: int) -> float:
     while found != len(below):
         found = len(below)
         below |= {process for process, parent in parents.items() if parent in below}
-    return sum(ticks.get(process, 0) for process in below) / os.sysconf("SC_CLK_TCK")
+    return {process: ticks.get(process, 0) for process in below}
 
 
 def measured(work: Callable[[], int]) -> dict[str, float]:

@@ -74,7 +74,7 @@ class Results:
             if section.figure.no_peer:
                 parts.append(f"No peer here. {section.figure.no_peer}")
             if section.measured is not None:
-                parts.append(f"Measured at commit {section.measured['commit']}, {section.measured['date']}.")
+                parts.append(f"Measured at commit {', '.join(section.measured[name] for name in MEASURED)}.")
             if section.failure:
                 parts.append(f"**Not measured:** {section.failure}")
             parts += [table.markdown() for table in section.tables]
@@ -133,7 +133,7 @@ class Results:
         return text
 
 
-MEASURED = ("commit", "date")
+MEASURED = ("commit", "date", "CPU")
 
 
 def kept(document: Mapping[str, Any], figures: Iterable[Figure]) -> list[Section]:

@@ -146,7 +146,7 @@ def results(**changes):
     with_peer = Figure("one", "First", "What it is.", lambda _: [], peers=("some.sh",))
     alone = Figure("two", "Second", "What that is.", lambda _: [], no_peer="There is none.")
     sections = [Section(with_peer, [table()]), Section(alone, failure="/home/me/clone/x is not there")]
-    given = {"facts": {"commit": "abc", "date": "2026-11-24"}, "floor": 20 * 2**20, "sections": sections}
+    given = {"facts": {"commit": "abc", "date": "2026-11-24", "CPU": "EPYC"}, "floor": 20 * 2**20, "sections": sections}
     return Results(**{**given, **changes})
 
 
@@ -165,14 +165,19 @@ def test_the_document_says_what_was_not_measured():
 
 
 def test_figures_of_an_earlier_bench_stay_and_say_when_they_were_measured():
-    earlier = results(facts={"commit": "abc", "date": "2026-11-24"}, hidden={})
+    earlier = results(facts={"commit": "abc", "date": "2026-11-24", "CPU": "EPYC"}, hidden={})
     figures = [section.figure for section in earlier.sections]
     first, second = kept(json.loads(earlier.json()), figures)
     assert dataclasses.asdict(first.tables[0]) == dataclasses.asdict(table())
-    assert (first.measured, second.failure) == ({"commit": "abc", "date": "2026-11-24"}, earlier.sections[1].failure)
-    later = results(facts={"commit": "def", "date": "2026-11-29"}, sections=[first, Section(figures[1], [table()])])
+    assert (first.measured, second.failure) == (
+        {"commit": "abc", "date": "2026-11-24", "CPU": "EPYC"},
+        earlier.sections[1].failure,
+    )
+    later = results(
+        facts={"commit": "def", "date": "2026-11-29", "CPU": "EPYC"}, sections=[first, Section(figures[1], [table()])]
+    )
     text = later.markdown()
-    assert text.count("Measured at commit abc, 2026-11-24.") == 1
+    assert text.count("Measured at commit abc, 2026-11-24, EPYC.") == 1
     assert text.index("## First") < text.index("Measured at commit abc") < text.index("## Second")
     # And once more, by the file's own account of each.
     again = kept(json.loads(later.json()), figures)
@@ -318,3 +323,24 @@ print(cpu_seconds_below(os.getpid()) - before)
 """
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
     assert 0.5 <= float(ran.stdout) < 5
+
+
+def test_cpu_seconds_never_go_back():
+    program = """
+import os, subprocess, sys, threading
+from benches.jvm import cpu_seconds_below
+brief = [sys.executable, "-S", "-c", "for _ in range(300_000): pass"]
+def work():
+    for _ in range(60):
+        subprocess.run(brief)
+working = threading.Thread(target=work)
+working.start()
+seen = [cpu_seconds_below(os.getpid())]
+while working.is_alive():
+    seen.append(cpu_seconds_below(os.getpid()))
+print(len(seen), min(after - before for before, after in zip(seen, seen[1:])))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
+    looks, least = ran.stdout.split()
+    assert int(looks) > 20
+    assert float(least) >= 0
