@@ -26,6 +26,13 @@ JARS = {
     "4.0.0": ("2.13", "3.9.0", "2.12.0", ("io.delta:delta-spark_2.13:4.0.0", "io.delta:delta-storage:4.0.0")),
     "3.5.7": ("2.12", "3.4.1", "2.11.1", ("io.delta:delta-spark_2.12:3.3.2", "io.delta:delta-storage:3.3.2")),
 }
+#: For queries that run once, over little: what compiles, and what plans anew, costs more than it saves.
+ONCE = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -50,7 +57,7 @@ def spark(master: str = "local[1]", *, optimised: bool = False, extensions: bool
 
     Args:
         master: Where it runs.
-        optimised: Whether the JVM compiles what is hot once more; most of the CPU-seconds of a test would go into that.
+        optimised: Whether Spark and the JVM compile queries; most of the CPU-seconds of a test would go into that.
         extensions: Whether it reads Kafka and Delta tables, which needs the jars of this version of PySpark.
         more: Spark's settings, with `_` for each dot.
     """
@@ -64,7 +71,6 @@ def spark(master: str = "local[1]", *, optimised: bool = False, extensions: bool
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
-        "spark.driver.extraJavaOptions": "" if optimised else "-XX:TieredStopAtLevel=1",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "1",
         "spark.ui.enabled": "false",
@@ -72,6 +78,8 @@ def spark(master: str = "local[1]", *, optimised: bool = False, extensions: bool
         # Delta reads a log by fifty tasks unless it is told that the log is small.
         "spark.databricks.delta.snapshotPartitions": "1",
     }
+    if not optimised:
+        own |= ONCE
     if extensions:
         own |= {"spark.jars": jars(pyspark.__version__), **DELTA}
     for key, value in (own | {key.replace("_", "."): value for key, value in more.items()}).items():
