@@ -7,7 +7,7 @@ calling thread about ten times a second with `stage`, `done`, `total` (None wher
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
 __all__ = [
@@ -107,6 +107,9 @@ def scenarios() -> list[dict[str, Any]]:
     Returns:
         `name`, `doc`, `faults` (as `fault_defaults`), `drift_after_ms`, `starts_at_ms` and `duration_ms` of each.
     """
+
+def fetch(address: str, folder: str | os.PathLike[str], *, storage_options: Mapping[str, str] | None = None) -> int:
+    """Copies what is at or below an address on S3 into a folder; returns how many files that were."""
 
 def graded_tables() -> list[str]:
     """Names of the gold tables that can be graded, without the tier."""

@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 import duckdb
 
+from . import _core
 from .errors import ConfigError, StoreError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Arrow data, or where Parquet files or a Delta table are.
 Data: TypeAlias = "Any | str | os.PathLike[str]"
@@ -43,6 +44,24 @@ _TYPES = {
 def is_path(data: Data) -> bool:
     """Whether it names files."""
     return isinstance(data, str | os.PathLike)
+
+
+def on_s3(data: Any) -> bool:
+    """Whether it is an address on S3."""
+    return isinstance(data, str) and data.startswith(("s3://", "s3a://"))
+
+
+def fetched(address: str, into: Path, storage_options: Mapping[str, str] | None) -> Path:
+    """A copy of a file or folder on S3, under its own name in the folder `into`.
+
+    Raises:
+        ConfigError: The address names no bucket, or an option is wrong.
+        StoreError: There is nothing, or it can't be read.
+    """
+    name = address.rstrip("/").rpartition("/")[2]
+    copy = into / name
+    _core.fetch(address, copy, storage_options=storage_options)
+    return copy / name if (copy / name).is_file() else copy
 
 
 class Opened:

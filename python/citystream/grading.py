@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from . import _core
 from .city import City
 from .errors import ConfigError
 from .faults import NAMES, Faults
-from .given import LOG, Data, arrow, is_path
+from .given import LOG, Data, arrow, fetched, is_path, on_s3
 from .lake import Lake
 from .nearest import nearest
 from .progress import shown
@@ -230,6 +231,7 @@ def grade(
     against: City,
     columns: Mapping[str, str] | None = None,
     typed: bool = False,
+    storage_options: Mapping[str, str] | None = None,
     progress: Progress = None,
 ) -> GradeReport:
     """Grades anybody's tables against the truth of the city that their events are of.
@@ -239,11 +241,13 @@ def grade(
 
     Args:
         silver: A `Lake`; or the table of each stream by its name; or one table of all streams, told apart by the ids
-            of the events. A table is Arrow data, a Parquet file, a folder of them, or a Delta table.
+            of the events. A table is Arrow data, a Parquet file, a folder of them, or a Delta table; what is on S3
+            ("s3://bucket/silver") is copied to a temporary folder first.
         gold: A `Lake`, or each gold table by its name, such as {"road_5min": …}.
         against: The city, with the options and faults that its events were sent with.
         columns: Names of columns there and here, such as {"speed": "speed_kmh"}.
         typed: Whether the pipeline was fed with `City.events` or other typed data, which leave harmed events out.
+        storage_options: How S3 is reached, as for `Lake`; see docs/s3.md.
         progress: See `citystream.progress.shown`.
 
     Raises:
@@ -259,6 +263,29 @@ def grade(
     """
     if not isinstance(against, City):
         raise ConfigError(f"against is {type(against).__name__}. Give the City that the events are of")
+    with tempfile.TemporaryDirectory(prefix="citystream-grade-") as folder:
+        here = [
+            _here(given, Path(folder, tier), storage_options) for tier, given in (("silver", silver), ("gold", gold))
+        ]
+        return _graded(*here, against=against, columns=columns, typed=typed, progress=progress)
+
+
+def _here(given: Tables, folder: Path, storage_options: Mapping[str, str] | None) -> Tables:
+    """What is given, with copies in the place of what is on S3."""
+    if isinstance(given, Mapping):
+        return {name: _here(data, folder / name, storage_options) for name, data in given.items()}
+    return fetched(str(given), folder, storage_options) if on_s3(given) else given
+
+
+def _graded(
+    silver: Tables,
+    gold: Tables,
+    *,
+    against: City,
+    columns: Mapping[str, str] | None,
+    typed: bool,
+    progress: Progress,
+) -> GradeReport:
     silver_tables, gold_tables = list(_silver(silver)), list(_gold(gold))
     if not silver_tables and not gold_tables:
         raise ConfigError("nothing to grade was given. Give silver=, gold= or both")

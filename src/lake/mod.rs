@@ -50,7 +50,7 @@ use crate::schema::{
     silver_schema,
 };
 use crate::storage::s3::{Protection, S3Options, S3Store};
-use crate::storage::{Place, create_folders};
+use crate::storage::{Address, Place, create_folders};
 use table::Table;
 
 /// The file that marks a folder as a lake.
@@ -127,19 +127,14 @@ impl Lake {
     /// a folder. `Table` where there is no lake, the folder holds something else, or a newer version of citystream wrote it.
     /// `Store` where it can't be read or made.
     pub fn open_with(path: &str, options: &BTreeMap<String, String>, create: bool) -> Result<Self> {
-        let root = match address(path)? {
+        let root = match Address::of(path)? {
             Address::Local(_) if !options.is_empty() => {
                 let name = options.keys().next().map_or("", String::as_str);
                 return Err(Error::config(format!("storage option {name:?} is given for a local folder"))
                     .help("Leave it out; storage options are for lakes on S3"));
             }
             Address::Local(local) => folder(path, &local, create)?,
-            Address::S3 { bucket, prefix } => {
-                let options = S3Options::new(options)?;
-                let parts = options.parts();
-                let store = S3Store::open(bucket, options)?;
-                Place::object(Arc::new(store), &format!("s3://{bucket}"), prefix, Some(parts))?
-            }
+            Address::S3 { bucket, prefix } => Place::on_s3(bucket, prefix, options)?,
         };
         Self::at(path, root, create)
     }
@@ -150,7 +145,7 @@ impl Lake {
     /// # Errors
     /// As [`Lake::open_with`].
     pub fn open_on(store: Arc<dyn ObjectStore>, path: &str, create: bool) -> Result<Self> {
-        let Address::S3 { bucket, prefix } = address(path)? else {
+        let Address::S3 { bucket, prefix } = Address::of(path)? else {
             return Err(Error::config(format!("{path:?} is no address like s3://bucket/prefix")));
         };
         Self::at(path, Place::object(store, &format!("s3://{bucket}"), prefix, None)?, create)
@@ -171,7 +166,7 @@ impl Lake {
     /// # Errors
     /// `Config` as [`Lake::open_with`]. `Store` where the bucket is missing and can't be made, or can't be reached.
     pub fn protect(path: &str, options: &BTreeMap<String, String>) -> Result<Vec<Protection>> {
-        match address(path)? {
+        match Address::of(path)? {
             Address::Local(_) => Ok(Vec::new()),
             Address::S3 { bucket, .. } => S3Store::open(bucket, S3Options::new(options)?)?.protect(),
         }
@@ -385,34 +380,6 @@ pub(crate) fn go_on(cancel: &AtomicBool) -> Result<()> {
         return Err(Error::new(ErrorKind::Interrupted, "stopped on request; what was committed stays"));
     }
     Ok(())
-}
-
-enum Address<'a> {
-    Local(PathBuf),
-    S3 { bucket: &'a str, prefix: &'a str },
-}
-
-fn address(path: &str) -> Result<Address<'_>> {
-    match path.split_once("://") {
-        None => Ok(Address::Local(PathBuf::from(path))),
-        Some(("file", _)) => url::Url::parse(path)
-            .ok()
-            .and_then(|u| u.to_file_path().ok())
-            .map(Address::Local)
-            .ok_or_else(|| Error::config(format!("{path:?} is no file:// address of a folder"))),
-        Some(("s3" | "s3a", rest)) => {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let named = bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-            if bucket.is_empty() || !named {
-                // What stands before an @ would be a login.
-                let shown = if bucket.contains('@') { "the lake's address" } else { path };
-                return Err(Error::config(format!("{shown} names no bucket")).help("Write it like s3://bucket/prefix"));
-            }
-            Ok(Address::S3 { bucket, prefix: prefix.trim_end_matches('/') })
-        }
-        Some((scheme, _)) => Err(Error::config(format!("the lake {path} has an unknown scheme {scheme:?}"))
-            .help("Give a local folder, or an address like s3://bucket/prefix")),
-    }
 }
 
 /// The folder of a local lake, made where that is wanted.

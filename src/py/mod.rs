@@ -10,6 +10,7 @@ mod metrics;
 mod oracle;
 mod records;
 mod silver;
+mod storage;
 mod study;
 
 use pyo3::prelude::*;
@@ -66,6 +67,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<city::Batches>()?;
     module.add_class::<kafka::Producer>()?;
     module.add_class::<lake::Lake>()?;
+    module.add_function(wrap_pyfunction!(storage::fetch, module)?)?;
     module.add_class::<lake::Stop>()?;
     module.add_class::<metrics::Metrics>()?;
     module.add_class::<records::Decoder>()?;

@@ -6,8 +6,10 @@
 //!
 //! A [`Place`] is either.
 
+mod address;
 mod durable;
 mod encoder;
+mod fetch;
 mod grouped;
 mod groups;
 mod local;
@@ -19,6 +21,7 @@ mod runtime;
 pub mod s3;
 mod write;
 
+pub use address::Address;
 pub use durable::DurableStore;
 pub use groups::{GroupEncoder, GroupWriter, RowGroup};
 pub use local::{NewFile, create_folders, write_content, write_new};

@@ -3,6 +3,7 @@
 //! The two differ in how they are written (see [`NewObject`]) and read (see [`super::ParquetFile`]); whoever walks from a
 //! lake to a file need not know which it is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::Semaphore;
 
 use super::local::{create_folders, write_new};
-use super::s3::{PART_BYTES, PART_UPLOADS};
+use super::s3::{PART_BYTES, PART_UPLOADS, S3Options, S3Store};
 use super::{NewObject, block_on};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -61,6 +62,17 @@ impl Place {
         let permits = Arc::new(Semaphore::new(part_uploads));
         let bucket = Bucket { store, address: address.to_owned(), part_bytes, permits };
         Ok(Self::Object(Object { bucket: Arc::new(bucket), key }))
+    }
+
+    /// `prefix` of the bucket `bucket`, by options of the store; see [`S3Options`].
+    ///
+    /// # Errors
+    /// `Config` for an option that is unknown or wrong, without a region, or for a key that no object can have.
+    pub fn on_s3(bucket: &str, prefix: &str, options: &BTreeMap<String, String>) -> Result<Self> {
+        let options = S3Options::new(options)?;
+        let parts = options.parts();
+        let store = S3Store::open(bucket, options)?;
+        Self::object(Arc::new(store), &format!("s3://{bucket}"), prefix, Some(parts))
     }
 
     /// What is called `name` below it; `name` may hold slashes.

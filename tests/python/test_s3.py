@@ -102,6 +102,21 @@ class TestTheRoad:
         assert len(rows(table)) == table.row_count > 0
         assert all(file.startswith(f"{lake.path}/gold/road_5min/") for file in table.files)
 
+    def test_somebody_s_tables_in_a_bucket_are_graded(self, road, s3, citystream):
+        lake, city = road
+        # A Delta table, a folder of tables and, below, a single file.
+        tables = {"silver": f"{lake.path}/silver", "gold": {"road_5min": f"{lake.path}/gold/road_5min"}}
+        report = cs.grade(**tables, against=city, storage_options=s3.storage_options)
+        assert (report.score, report.ok) == (100, True)
+        assert {grade.stream for grade in report.silver} == set(STREAMS)
+        assert [grade.table for grade in report.gold] == ["road_5min"]
+        file = lake.table("silver.weather").files[0]
+        assert cs.grade(silver={"weather": file}, against=city, storage_options=s3.storage_options).ok
+        flags = [f"--storage-option={key}={value}" for key, value in s3.storage_options.items()]
+        assert citystream("grade", lake.path, *flags, "--json").json["ok"]
+        ran = citystream("grade", "--seed=1", f"--silver=weather={lake.path}/nothing", *flags)
+        assert (ran.status, "there is nothing at" in ran.err) == (1, True)
+
     def test_late_data_changes_gold(self, s3, address):
         lake = cs.Lake(address, storage_options=s3.storage_options)
         city = {"seed": 7, "vehicles": 60, "start": "2026-06-01T07:00:00Z"}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from citystream import ConfigError, Lake
+from citystream import ConfigError
 from citystream.settings import Settings
 from citystream.topics import EVENTS
 
-from .options import CityOptions, command, pairs
+from .options import CityOptions, StorageOptions, command, pairs
 from .output import Output
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_to(app: typer.Typer) -> None:
         city: CityOptions,
         output: Output,
         settings: Settings,
+        storage: StorageOptions,
         lake: Annotated[
             str | None, typer.Argument(metavar="LAKE", help="A lake of citystream's; all of it is graded.")
         ] = None,
@@ -68,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
         from citystream.grading import city_of  # noqa: PLC0415
         from citystream.grading import grade as graded  # noqa: PLC0415
 
-        opened = None if lake is None else Lake(lake, create=False)
+        opened = None if lake is None else storage.open(lake)
         tables: dict[str, Any] = {"silver": opened, "gold": opened}
         if silver or gold:
             tables = {"silver": _tables("--silver", silver, EVENTS), "gold": _tables("--gold", gold, None)}
@@ -79,7 +80,14 @@ def add_to(app: typer.Typer) -> None:
         )
         against = city_of(opened) if opened is not None and not named else city.city(settings)
         columns = pairs("--column", column)
-        report = graded(**tables, against=against, columns=columns, typed=typed, progress=output.progress)
+        report = graded(
+            **tables,
+            against=against,
+            columns=columns,
+            typed=typed,
+            storage_options=storage.options(),
+            progress=output.progress,
+        )
         if junit is not None:
             Path(junit).write_text(report.junit(), encoding="utf-8")
         _show(report, output)
