@@ -38,6 +38,7 @@ __all__ = [
     "describe_topics",
     "exposure",
     "fault_defaults",
+    "fetch",
     "grade",
     "graded_tables",
     "read_topic",

@@ -16,6 +16,7 @@ from scripts import script
 
 import citystream as cs
 from citystream import spark as on_spark
+from citystream.topics import EVENTS
 from parity import assert_same
 
 ALL = ("bronze", "silver", "gold")
@@ -115,9 +116,16 @@ def test_delta_is_the_lake_s_and_stays_so(both, monkeypatch):
     sides = both("citystream", "delta")
     events = small(streams=["gps"]).rows("gps")
     by_hand = [next(events) | {"id": f"by hand {n}"} for n in range(3)]
-    sides.publish(small(faults=FAULTS))
+    city = small(faults=FAULTS)
+    sides.publish(city)
     sides.send([(1, event) for event in by_hand])
     sides.take_in(ALL)
+    for table in (sides.table, lambda name: pl.DataFrame(sides.lake.table(name))):
+        silver = {
+            stream: table(f"silver.{stream}").filter(~pl.col("id").str.starts_with("by hand")) for stream in EVENTS
+        }
+        report = cs.grade(silver, against=city)
+        assert (report.score, report.ok) == (100, True), report
     version = DeltaTable(sides.folder / "gold" / "road_5min").version()
 
     # Another day of gps; on the first one a copy that is earlier in Kafka than what was kept, and another event's id.

@@ -120,3 +120,7 @@ def test_spark_city_makes_the_lake_s_tables(version, source, tmp_path):
         return pl.DataFrame(DeltaTable(folder / name.replace(".", "/")).to_pyarrow_table())
 
     assert_same(lake, table, ("bronze", "silver", "gold"))
+    for silver, gold in ((lake, lake), (folder / "silver", folder / "gold")):
+        report = cs.grade(silver, gold, against=city)
+        assert (report.score, report.ok, len(report.silver)) == (100, True, 5), report
+        assert len(report.gold) == len(_core.graded_tables())
