@@ -329,9 +329,9 @@ def test_cpu_seconds_never_go_back():
     program = """
 import os, subprocess, sys, threading
 from benches.jvm import cpu_seconds_below
-brief = [sys.executable, "-S", "-c", "for _ in range(300_000): pass"]
+brief = [sys.executable, "-S", "-c", "for _ in range(3_000_000): pass"]
 def work():
-    for _ in range(60):
+    for _ in range(30):
         subprocess.run(brief)
 working = threading.Thread(target=work)
 working.start()
@@ -342,5 +342,5 @@ print(len(seen), min(after - before for before, after in zip(seen, seen[1:])))
 """
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
     looks, least = ran.stdout.split()
-    assert int(looks) > 20
+    assert int(looks) > 5
     assert float(least) >= 0
