@@ -81,7 +81,7 @@ def test_a_broker_that_dies_under_an_ingest_costs_nothing(lake, broker):
     time.sleep(1.0)
     broker.start()
     _, err = worker.communicate(timeout=240)
-    # A broker that is away for longer than the time-out would be an error; this one is back before.
+    # On a busy machine the broker may be away for longer than the time-out; then the worker has begun again.
     assert worker.returncode == 0, err
     assert made.audited() == []
 

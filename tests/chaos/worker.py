@@ -9,7 +9,7 @@ from typing import Any
 import citystream as cs
 
 # What a supervisor would start it again for, without asking anybody.
-PASSING = (cs.ConflictError, cs.StoreError)
+PASSING = (cs.ConflictError, cs.StoreError, cs.KafkaConnectionError)
 
 
 def work(job: dict[str, Any]) -> None:
