@@ -9,7 +9,7 @@ from typing import Any
 import citystream as cs
 
 # What a supervisor would start it again for, without asking anybody.
-PASSING = (cs.ConflictError, cs.StoreError, cs.KafkaConnectionError)
+PASSING = (cs.ConflictError, cs.StoreError)
 
 
 def work(job: dict[str, Any]) -> None:
