@@ -81,7 +81,7 @@ def test_a_broker_that_dies_under_an_ingest_costs_nothing(lake, broker):
     time.sleep(1.0)
     broker.start()
     _, err = worker.communicate(timeout=240)
-    # Away for longer than the time-out, or in the middle of the first question: a named error, and the next run goes on.
+    # Away for longer than the time-out, or while topics are asked for: a named error, and the next run goes on.
     if worker.returncode != 0:
         assert "KafkaConnectionError" in err, err
         assert made.run(attempts=20) == 0, made.log
